@@ -1,0 +1,141 @@
+"""Every table that users query: column names, Arrow types, nullability and units.
+
+Lengths are in Å, angles in radians, information in nats. Column names follow OPTIMADE where it has any.
+A column's unit, where it has one, is in its field metadata under ``unit``.
+"""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+STATUS_OK = "ok"
+STATUS_FAILED = "failed"
+
+DIMENSION_TYPES = pa.list_(pa.field("element", pa.int8()), 3)
+VECTOR = pa.list_(pa.field("element", pa.float64()), 3)
+POSITIONS = pa.list_(pa.field("element", VECTOR))
+LATTICE = pa.list_(pa.field("element", VECTOR), 3)
+LABELS = pa.list_(pa.field("element", pa.string()))
+SPECIES = pa.list_(
+    pa.field(
+        "element",
+        pa.struct(
+            [
+                pa.field("name", pa.string(), nullable=False),
+                pa.field("chemical_symbols", LABELS, nullable=False),
+                pa.field("concentration", pa.list_(pa.field("element", pa.float64())), nullable=False),
+                pa.field("mass", pa.list_(pa.field("element", pa.float64())), metadata={"unit": "u"}),
+                pa.field("attached", LABELS),
+                pa.field("nattached", pa.list_(pa.field("element", pa.int32()))),
+            ]
+        ),
+    )
+)
+ASSEMBLIES = pa.list_(
+    pa.field(
+        "element",
+        pa.struct(
+            [
+                pa.field(
+                    "sites_in_groups",
+                    pa.list_(pa.field("element", pa.list_(pa.field("element", pa.int32())))),
+                    nullable=False,
+                ),
+                pa.field("group_probabilities", pa.list_(pa.field("element", pa.float64())), nullable=False),
+            ]
+        ),
+    )
+)
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+def _column(name: str, kind: pa.DataType, *, required: bool = False, unit: str | None = None) -> pa.Field:
+    return pa.field(name, kind, nullable=not required, metadata={"unit": unit} if unit else None)
+
+
+def _table(*columns: pa.Field) -> pa.Schema:
+    return pa.schema(columns, metadata={"schema_version": str(SCHEMA_VERSION)})
+
+
+STRUCTURE_ID = _column("structure_id", pa.string(), required=True)
+
+ERROR_COLUMNS = (
+    _column("error_stage", pa.string()),
+    _column("error_class", pa.string()),
+    _column("error_message", pa.string()),
+)
+
+STATUS_COLUMNS = (_column("status", pa.string(), required=True), *ERROR_COLUMNS)
+
+STRUCTURES = _table(
+    STRUCTURE_ID,
+    _column("source", pa.string(), required=True),
+    _column("source_id", pa.string(), required=True),
+    _column("nsites", pa.int32(), required=True),
+    _column("species_at_sites", LABELS, required=True),
+    _column("cartesian_site_positions", POSITIONS, required=True, unit="angstrom"),
+    _column("dimension_types", DIMENSION_TYPES, required=True),
+    _column("is_ordered", pa.bool_(), required=True),
+    _column("content_hash", pa.binary(32), required=True),
+    _column("fetched_at", TIMESTAMP, required=True),
+    _column("lattice_vectors", LATTICE, unit="angstrom"),
+    _column("atomic_numbers", pa.list_(pa.field("element", pa.uint8()))),
+    _column("formula", pa.string()),
+    _column("nelements", pa.int32()),
+    _column("url", pa.string()),
+    _column("license", pa.string()),
+    _column("source_version", pa.string()),
+    _column("immutable_id", pa.string()),
+    _column("last_modified", TIMESTAMP),
+    _column("species", SPECIES),
+    _column("assemblies", ASSEMBLIES),
+    _column("structure_features", LABELS),
+    _column("deprecated", pa.bool_()),
+    _column("quality_flags", LABELS),
+    _column("extra_json", pa.string()),
+)
+"""One row per structure; ``dimension_types`` is 1 along periodic vectors, ``species`` null when trivial."""
+
+REJECTS = _table(
+    _column("structure_id", pa.string()),
+    _column("source", pa.string(), required=True),
+    _column("source_id", pa.string(), required=True),
+    _column("error_stage", pa.string(), required=True),
+    _column("error_class", pa.string(), required=True),
+    _column("error_message", pa.string(), required=True),
+    _column("fetched_at", TIMESTAMP, required=True),
+    _column("extra_json", pa.string()),
+)
+"""One row per candidate that did not become a structure, with the reason."""
+
+
+def features_schema(width: int) -> pa.Schema:
+    """Columns of a ``features_*`` table whose descriptor has ``width`` components."""
+    return _table(
+        STRUCTURE_ID,
+        *STATUS_COLUMNS,
+        _column("vector", pa.list_(pa.field("element", pa.float32()), width)),
+        _column("d_nn_min", pa.float64(), unit="angstrom"),
+        _column("n_pairs", pa.int64()),
+    )
+
+
+def predictions_schema(width: int, dtype: pa.DataType) -> pa.Schema:
+    """Columns of a ``predictions_*`` table; its hidden representation is ``width`` numbers of ``dtype``."""
+    candidate = pa.struct([pa.field("prototype", pa.string()), pa.field("probability", pa.float32())])
+    return _table(
+        STRUCTURE_ID,
+        *STATUS_COLUMNS,
+        _column("prototype", pa.string()),
+        _column("probability", pa.float32()),
+        _column("top", pa.list_(pa.field("element", candidate))),
+        _column("mutual_information", pa.float32(), unit="nat"),
+        _column("predictive_entropy", pa.float32(), unit="nat"),
+        _column("variation_ratio", pa.float32()),
+        _column("n_passes", pa.int32()),
+        _column("ood_score", pa.float32()),
+        _column("ood_p_value", pa.float32()),
+        _column("is_ood", pa.bool_()),
+        _column("nearest_class", pa.string()),
+        _column("representation", pa.list_(pa.field("element", dtype), width)),
+    )
