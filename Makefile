@@ -1,0 +1,46 @@
+# Needs only python3 (3.11 or newer) and make. Everything lands in .venv and examples-store.
+PYTHON ?= python3
+BIN := .venv/bin
+STORE ?= examples-store
+
+.PHONY: help screen test test-all check lock clean
+
+help: ## Say what can be made.
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+screen: .venv/installed ## Set up, screen the embedded crystals, print the most out-of-distribution ones.
+	$(BIN)/crysift screen examples: --store $(STORE)
+
+test: check ## Set up, check style and types, run all tests but the slow ones.
+	$(BIN)/pytest -q -m "not slow"
+
+test-all: check ## The same with the slow tests.
+	$(BIN)/pytest -q
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: .venv/installed-dev ## Write constraints.txt: the exact versions installed in .venv.
+	{ echo "# Written by 'make lock' from the versions in .venv: what the tests of this commit ran with."; \
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude crysift | sed -E 's/^(torch==[0-9.]+)\+[a-z0-9]+$$/\1/'; \
+	} > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+clean: ## Remove the environment, the example store and all caches.
+	rm -rf .venv examples-store build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Byte-compiled packages: without them a Ray worker takes seconds longer to start.
+.venv/installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --compile --constraint constraints.txt --editable '.[dev,map]'
+	touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "crysift needs Python 3.11 or newer; $$($(PYTHON) --version) is in the way: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
