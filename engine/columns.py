@@ -1,0 +1,124 @@
+"""Flat numpy views on an Arrow batch of structures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from engine.errors import CrysiftError
+
+Site = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class StructureColumns:
+    """B structures with N sites in total, as flat arrays; lengths in Å.
+
+    ``offsets`` (B+1,) delimits the sites of each structure in ``positions`` (N, 3) and ``species`` (N,),
+    whose codes index ``labels``: equal code, equal species label within this batch. ``lattices`` (B, 3, 3)
+    holds lattice vectors as rows, zero where there are none; ``periodic`` (B, 3) says along which of them.
+    """
+
+    structure_ids: pa.Array
+    offsets: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    species: NDArray[np.int64]
+    labels: Sequence[str]
+    lattices: NDArray[np.float64]
+    periodic: NDArray[np.bool_]
+
+    @classmethod
+    def from_table(cls, table: pa.Table) -> "StructureColumns":
+        """Views on the columns of ``table``, whose rows are valid structures.
+
+        Raises:
+            CrysiftError: a row has more or fewer positions than species.
+        """
+        positions = contiguous(table["cartesian_site_positions"])
+        labels = contiguous(table["species_at_sites"])
+        offsets = list_offsets(positions)
+        if not np.array_equal(offsets, list_offsets(labels)):
+            raise CrysiftError(
+                "cartesian_site_positions and species_at_sites differ in length in at least one row; "
+                "pass the structures through engine.validation.validate, which names the rows"
+            )
+        codes = labels.flatten().dictionary_encode()
+        return cls(
+            structure_ids=contiguous(table["structure_id"]),
+            offsets=offsets,
+            positions=fixed_size_values(positions.flatten()).reshape(-1, 3),
+            species=codes.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+            labels=codes.dictionary.to_pylist(),
+            lattices=lattices_or_zeros(contiguous(table["lattice_vectors"])),
+            periodic=fixed_size_values(contiguous(table["dimension_types"])).reshape(-1, 3) == 1,
+        )
+
+    def __len__(self) -> int:
+        """Number of structures."""
+        return len(self.offsets) - 1
+
+    def row(self, index: int) -> Site:
+        """Positions (n, 3), species codes (n,), lattice (3, 3) and periodicity (3,) of one structure."""
+        sites = slice(self.offsets[index], self.offsets[index + 1])
+        return self.positions[sites], self.species[sites], self.lattices[index], self.periodic[index]
+
+    @property
+    def nsites(self) -> NDArray[np.int64]:
+        """Sites per structure (B,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def site_rows(self) -> NDArray[np.int64]:
+        """The row that each site belongs to (N,)."""
+        return np.repeat(np.arange(len(self), dtype=np.int64), self.nsites)
+
+    def composition(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Sparse (rows, species codes, site counts), sorted by row and then by code."""
+        n_labels = max(len(self.labels), 1)
+        keys, counts = np.unique(self.site_rows * n_labels + self.species, return_counts=True)
+        return keys // n_labels, keys % n_labels, counts
+
+    def n_species(self) -> NDArray[np.int64]:
+        """Distinct species labels per structure (B,)."""
+        return np.bincount(self.composition()[0], minlength=len(self))
+
+
+def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """The column as one array."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    return column
+
+
+def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
+    """Offsets (B+1,) into ``lists.flatten()``; a null list has no elements."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def lattices_or_zeros(lattice_vectors: pa.Array) -> NDArray[np.float64]:
+    """Lattice vectors (B, 3, 3), zero where there are none."""
+    lattices = fixed_size_values(lattice_vectors).reshape(-1, 3, 3)
+    if lattice_vectors.null_count == 0:
+        return lattices
+    absent = lattice_vectors.is_null().to_numpy(zero_copy_only=False)
+    return np.where(absent[:, None, None], 0.0, lattices)
+
+
+def fixed_size_values(lists: pa.Array) -> NDArray[Any]:
+    """Numbers of a (nested) fixed-size list array, flat; NaN under a null of any level (doubles only)."""
+    if not pa.types.is_fixed_size_list(lists.type):
+        return np.asarray(lists.to_numpy(zero_copy_only=False))
+    size = lists.type.list_size
+    values = fixed_size_values(lists.values.slice(lists.offset * size, len(lists) * size))
+    if lists.null_count == 0:
+        return values
+    rows = values.reshape(len(lists), -1).copy()
+    rows[lists.is_null().to_numpy(zero_copy_only=False)] = np.nan if rows.dtype.kind == "f" else -1
+    return rows.reshape(-1)

@@ -1,0 +1,168 @@
+"""Columns of the structures table that follow from the others: identity, content hash, composition."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from engine.columns import StructureColumns, contiguous
+from engine.schema import STRUCTURES
+from engine.species import ATOMIC_NUMBERS, Species, reduced_formula, total_amounts
+
+HASH_DOMAIN = b"crysift structure 1\0"
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the sites of one structure amount to; ``atomic_numbers`` is None where sites are shared."""
+
+    formula: str
+    nelements: int
+    atomic_numbers: NDArray[np.uint8] | None
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether each site is fully occupied by one element."""
+        return self.atomic_numbers is not None
+
+
+def compose(labels: Sequence[str], species: Sequence[Species]) -> Composition:
+    """Composition of a structure whose site labels ``species`` defines; unlisted labels are elements."""
+    by_name = {name: Species.of_label(name) for name in labels} | {s.name: s for s in species}
+    amounts = total_amounts(labels, by_name)
+    numbers = None
+    if all(by_name[label].is_ordered for label in set(labels)):
+        numbers = np.array([ATOMIC_NUMBERS[by_name[label].chemical_symbols[0]] for label in labels], np.uint8)
+    return Composition(reduced_formula(amounts), len(amounts), numbers)
+
+
+def content_hash(
+    labels: Sequence[str],
+    positions: NDArray[np.float64],
+    lattice: NDArray[np.float64],
+    periodic: NDArray[np.bool_],
+    species: Sequence[Species] = (),
+) -> bytes:
+    """SHA-256 of one structure's content: labels, positions (n, 3), lattice (3, 3) and periodicity (3,).
+
+    The canonical bytes are little-endian: number of sites (int64), length of each UTF-8 label (int32), the
+    labels, positions and lattice (float64; -0 is 0, no lattice is zeros), periodicity (int8), and the
+    definitions of species that are not trivial, as JSON.
+    """
+    encoded = [label.encode() for label in labels]
+    state = hashlib.sha256(HASH_DOMAIN)
+    state.update(len(encoded).to_bytes(8, "little"))
+    state.update(np.array([len(label) for label in encoded], dtype="<i4").tobytes())
+    state.update(b"".join(encoded))
+    state.update((positions + 0.0).astype("<f8", copy=False).tobytes())
+    state.update((lattice + 0.0).astype("<f8", copy=False).tobytes())
+    state.update(periodic.astype(np.int8).tobytes())
+    if species:
+        definitions = sorted((asdict(s) for s in species), key=lambda s: str(s["name"]))
+        state.update(json.dumps(definitions, sort_keys=True).encode())
+    return state.digest()
+
+
+def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
+    """Structures with every column of the schema: given ones as they are, derivable ones derived.
+
+    ``content_hash``, ``is_ordered``, ``formula``, ``nelements`` and ``atomic_numbers`` always follow from the
+    sites; ``structure_id`` and ``fetched_at`` are filled in where absent. ``table`` has valid rows, with
+    columns of the schema's types.
+    """
+    columns = {name: table[name] for name in table.column_names}
+    columns["structure_id"] = structure_ids(table)
+    moment = pa.scalar(fetched_at or datetime.now(UTC), STRUCTURES.field("fetched_at").type)
+    given = columns.get("fetched_at")
+    columns["fetched_at"] = pa.repeat(moment, len(table)) if given is None else pc.fill_null(given, moment)
+    species = species_of(table)
+    sites = StructureColumns.from_table(pa.table(columns | {"lattice_vectors": _lattices(table)}))
+    labels = contiguous(table["species_at_sites"])
+    compositions = _compositions(sites, labels, species)
+    columns |= {
+        "content_hash": pa.array(_content_hashes(sites, species), pa.binary(32)),
+        "is_ordered": pa.array([c.is_ordered for c in compositions], pa.bool_()),
+        "formula": pa.array([c.formula for c in compositions], pa.string()),
+        "nelements": pa.array([c.nelements for c in compositions], pa.int32()),
+        "atomic_numbers": pa.array(
+            [c.atomic_numbers for c in compositions], STRUCTURES.field("atomic_numbers").type
+        ),
+    }
+    arrays = [
+        columns[field.name] if field.name in columns else pa.nulls(len(table), field.type)
+        for field in STRUCTURES
+    ]
+    return pa.table(arrays, schema=STRUCTURES)
+
+
+def structure_ids(table: pa.Table) -> pa.Array:
+    """``source:source_id`` of each row, or the id it already has."""
+    derived = pc.binary_join_element_wise(table["source"], table["source_id"], ":")
+    if "structure_id" not in table.column_names:
+        return contiguous(derived)
+    return contiguous(pc.coalesce(table["structure_id"], derived))
+
+
+def species_of(table: pa.Table) -> dict[int, tuple[Species, ...]]:
+    """The species definitions of the rows that have any."""
+    if "species" not in table.column_names:
+        return {}
+    column = contiguous(table["species"])
+    rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
+    return {int(i): tuple(Species.from_row(cell) for cell in column[int(i)].as_py()) for i in rows}
+
+
+def _lattices(table: pa.Table) -> pa.ChunkedArray | pa.Array:
+    if "lattice_vectors" in table.column_names:
+        return table["lattice_vectors"]
+    return pa.nulls(len(table), STRUCTURES.field("lattice_vectors").type)
+
+
+def _content_hashes(sites: StructureColumns, species: Mapping[int, Sequence[Species]]) -> list[bytes]:
+    hashes = []
+    for row in range(len(sites)):
+        positions, codes, lattice, periodic = sites.row(row)
+        labels = [sites.labels[code] for code in codes.tolist()]
+        hashes.append(content_hash(labels, positions, lattice, periodic, species.get(row, ())))
+    return hashes
+
+
+def _compositions(
+    sites: StructureColumns, labels: pa.Array, species: Mapping[int, Sequence[Species]]
+) -> list[Composition]:
+    numbers = np.array([ATOMIC_NUMBERS.get(label, 0) for label in sites.labels], dtype=np.uint8)
+    site_numbers = numbers[sites.species]
+    rows, codes, counts = sites.composition()
+    bounds = np.searchsorted(rows, np.arange(len(sites) + 1))
+    compositions = []
+    for row in range(len(sites)):
+        if row in species:
+            compositions.append(compose(labels[row].as_py(), species[row]))
+            continue
+        part = slice(bounds[row], bounds[row + 1])
+        names = tuple(sites.labels[code] for code in codes[part])
+        formula, nelements = _formula(names, tuple(counts[part].tolist()))
+        compositions.append(
+            Composition(formula, nelements, site_numbers[sites.offsets[row] : sites.offsets[row + 1]])
+        )
+    return compositions
+
+
+@cache
+def _trivial(label: str) -> Species:
+    return Species.of_label(label)
+
+
+def _formula(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[str, int]:
+    amounts: dict[str, float] = {}
+    for name, count in zip(names, counts, strict=True):
+        symbol = _trivial(name).chemical_symbols[0]
+        amounts[symbol] = amounts.get(symbol, 0) + count
+    return reduced_formula(amounts), len(amounts)

@@ -1,0 +1,118 @@
+"""What the label of a site stands for: elements, isotopes, partially occupied sites, formulas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd, lcm
+from types import MappingProxyType
+from typing import Any
+
+_PERIODIC_TABLE = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
+Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
+"""
+ELEMENTS = tuple(_PERIODIC_TABLE.split())
+HYDROGEN_ISOTOPES: Mapping[str, float] = MappingProxyType({"D": 2.01410177812, "T": 3.0160492820})
+"""Labels that stand for an isotope of hydrogen, with its mass in u (AME2020)."""
+ATOMIC_NUMBERS: Mapping[str, int] = MappingProxyType(
+    {symbol: z for z, symbol in enumerate(ELEMENTS, start=1)} | dict.fromkeys(HYDROGEN_ISOTOPES, 1)
+)
+VACANCY = "vacancy"
+
+OCCUPANCY_TOLERANCE = 1e-6
+MAX_DENOMINATOR = 1000
+
+
+@dataclass(frozen=True)
+class Species:
+    """An entry of OPTIMADE's ``species``: what occupies the sites that carry the label ``name``.
+
+    ``concentration`` is the share of each chemical symbol; what is missing to 1 is vacant. ``mass`` in u.
+    """
+
+    name: str
+    chemical_symbols: tuple[str, ...]
+    concentration: tuple[float, ...]
+    mass: tuple[float, ...] | None = None
+    attached: tuple[str, ...] | None = None
+    nattached: tuple[int, ...] | None = None
+
+    @classmethod
+    def of_label(cls, label: str) -> "Species":
+        """The trivial species: every site with this label is fully occupied by the element of that name."""
+        if label in HYDROGEN_ISOTOPES:
+            return cls(label, ("H",), (1.0,), mass=(HYDROGEN_ISOTOPES[label],))
+        return cls(label, (label,), (1.0,))
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Species":
+        """The species in a cell of the structures table."""
+        mass, attached, nattached = (row.get(name) for name in ("mass", "attached", "nattached"))
+        return cls(
+            name=row["name"],
+            chemical_symbols=tuple(row["chemical_symbols"]),
+            concentration=tuple(row["concentration"]),
+            mass=None if mass is None else tuple(mass),
+            attached=None if attached is None else tuple(attached),
+            nattached=None if nattached is None else tuple(nattached),
+        )
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether one element fully occupies the sites."""
+        return len(self.chemical_symbols) == 1 and self.concentration[0] >= 1.0 - OCCUPANCY_TOLERANCE
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether the label alone already says everything."""
+        return self == Species.of_label(self.name)
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """Atoms of each element per site."""
+        shares: dict[str, float] = {}
+        for symbol, share in zip(self.chemical_symbols, self.concentration, strict=True):
+            if symbol != VACANCY:
+                shares[symbol] = shares.get(symbol, 0.0) + share
+        return shares
+
+    def fault(self) -> str | None:
+        """Why the definition is unusable, or None."""
+        if len(self.chemical_symbols) != len(self.concentration) or not self.chemical_symbols:
+            return (
+                f"species {self.name!r} has {len(self.chemical_symbols)} chemical symbols "
+                f"and {len(self.concentration)} concentrations"
+            )
+        unknown = [s for s in self.chemical_symbols if s not in ATOMIC_NUMBERS and s != VACANCY]
+        if unknown:
+            return f"species {self.name!r} contains {unknown[0]!r}, which is not an element symbol"
+        total = sum(self.concentration)
+        if not (min(self.concentration) >= 0.0 and 0.0 < total <= 1.0 + 1e-3):
+            return f"species {self.name!r} has concentrations that sum to {total:g}, beyond (0, 1]"
+        if not self.amounts:
+            return f"species {self.name!r} consists of vacancies alone"
+        return None
+
+
+def reduced_formula(amounts: Mapping[str, float]) -> str:
+    """Elements in alphabetical order with the smallest whole numbers (``chemical_formula_reduced``).
+
+    Fractional amounts, of partially occupied sites, are brought to whole numbers through their nearest
+    fractions with denominators up to ``MAX_DENOMINATOR``.
+    """
+    fractions = {s: Fraction(a).limit_denominator(MAX_DENOMINATOR) for s, a in sorted(amounts.items())}
+    scale = lcm(*(f.denominator for f in fractions.values()))
+    counts = {symbol: int(f * scale) for symbol, f in fractions.items() if f > 0}
+    divisor = gcd(*counts.values()) or 1
+    return "".join(s + (str(n // divisor) if n != divisor else "") for s, n in counts.items())
+
+
+def total_amounts(labels: Sequence[str], species: Mapping[str, Species]) -> dict[str, float]:
+    """Atoms of each element in a structure, given what its site labels stand for."""
+    totals: dict[str, float] = {}
+    for label in labels:
+        for symbol, amount in species[label].amounts.items():
+            totals[symbol] = totals.get(symbol, 0.0) + amount
+    return totals
