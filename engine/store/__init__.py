@@ -1,0 +1,10 @@
+"""The store: a directory or bucket of Parquet tables that processes fill without database or lock."""
+
+from engine.store.fingerprint import Fingerprint
+from engine.store.folder import Folder
+from engine.store.footer import PartFooter, package_version
+from engine.store.runs import Run
+from engine.store.store import Store
+from engine.store.table import Table, TableCounts
+
+__all__ = ["Fingerprint", "Folder", "PartFooter", "Run", "Store", "Table", "TableCounts", "package_version"]
