@@ -33,7 +33,7 @@ class StructureColumns:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> "StructureColumns":
-        """Views on the columns of ``table``, whose rows are valid structures.
+        """View the columns of ``table``, whose rows are valid structures.
 
         Raises:
             CrysiftError: a row has more or fewer positions than species.
@@ -58,7 +58,7 @@ class StructureColumns:
         )
 
     def __len__(self) -> int:
-        """Number of structures."""
+        """Count the structures."""
         return len(self.offsets) - 1
 
     def row(self, index: int) -> Site:
@@ -82,13 +82,9 @@ class StructureColumns:
         keys, counts = np.unique(self.site_rows * n_labels + self.species, return_counts=True)
         return keys // n_labels, keys % n_labels, counts
 
-    def n_species(self) -> NDArray[np.int64]:
-        """Distinct species labels per structure (B,)."""
-        return np.bincount(self.composition()[0], minlength=len(self))
-
 
 def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """The column as one array."""
+    """Return the column as one array."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     if isinstance(column, pa.ChunkedArray):
@@ -100,6 +96,15 @@ def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
     """Offsets (B+1,) into ``lists.flatten()``; a null list has no elements."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def distinct_labels(lists: pa.Array) -> NDArray[np.int64]:
+    """How many different labels each row of a list array holds (B,)."""
+    codes = pc.fill_null(lists.flatten().dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+    rows = np.repeat(np.arange(len(lists), dtype=np.int64), np.diff(list_offsets(lists)))
+    stride = int(codes.max(initial=0)) + 2
+    pairs = np.unique(rows * stride + codes + 1)
+    return np.bincount(pairs // stride, minlength=len(lists))
 
 
 def lattices_or_zeros(lattice_vectors: pa.Array) -> NDArray[np.float64]:

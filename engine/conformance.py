@@ -23,9 +23,9 @@ VECTOR_COLUMNS = ("cartesian_site_positions", "lattice_vectors", "dimension_type
 
 
 def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
-    """The structures columns of ``table`` in their types, and the rows whose vectors have not 3 components.
+    """Return the structures columns of ``table`` in their types, and rows with vectors of a wrong length.
 
-    Such vectors come back null; columns that the structures table does not know are left out; null lattice
+    Vectors that have not 3 components come back null; columns that the structures table does not know are left out; null lattice
     vectors along directions that are not periodic become zero; ``structure_id`` and ``lattice_vectors`` are
     always there.
 

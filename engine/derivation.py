@@ -111,7 +111,7 @@ def structure_ids(table: pa.Table) -> pa.Array:
 
 
 def species_of(table: pa.Table) -> dict[int, tuple[Species, ...]]:
-    """The species definitions of the rows that have any."""
+    """Return the species definitions of the rows that have any."""
     if "species" not in table.column_names:
         return {}
     column = contiguous(table["species"])

@@ -41,14 +41,14 @@ class Species:
 
     @classmethod
     def of_label(cls, label: str) -> "Species":
-        """The trivial species: every site with this label is fully occupied by the element of that name."""
+        """Return the trivial species: sites with this label are fully occupied by the element it names."""
         if label in HYDROGEN_ISOTOPES:
             return cls(label, ("H",), (1.0,), mass=(HYDROGEN_ISOTOPES[label],))
         return cls(label, (label,), (1.0,))
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Species":
-        """The species in a cell of the structures table."""
+        """Read a species from a cell of the structures table."""
         mass, attached, nattached = (row.get(name) for name in ("mass", "attached", "nattached"))
         return cls(
             name=row["name"],

@@ -97,7 +97,7 @@ class Structure:
 
     @classmethod
     def from_ase(cls, atoms: "Atoms", source: str, source_id: str, **provenance: object) -> "Structure":
-        """A record of ``atoms``; deuterium and tritium are told by their masses, occupancies are kept."""
+        """Record ``atoms``; deuterium and tritium are told by their masses, occupancies are kept."""
         labels: list[str] = atoms.get_chemical_symbols()
         if atoms.has("masses"):
             masses = atoms.get_masses().tolist()
@@ -115,7 +115,7 @@ class Structure:
         Raises:
             CrysiftError: a site is shared or partly vacant, which ASE cannot express.
         """
-        from ase import Atoms  # noqa: PLC0415  (0.2 s to import)
+        from ase import Atoms
 
         for species in self.site_species:
             if not species.is_ordered:
@@ -128,7 +128,7 @@ class Structure:
         isotopes = [HYDROGEN_ISOTOPES.get(label) for label in self.species_at_sites]
         if any(isotopes):
             masses = atoms.get_masses()
-            atoms.set_masses([m if m else masses[i] for i, m in enumerate(isotopes)])
+            atoms.set_masses([m or masses[i] for i, m in enumerate(isotopes)])
         return atoms
 
     # ---- pymatgen
@@ -137,7 +137,7 @@ class Structure:
     def from_pymatgen(
         cls, structure: "PymatgenStructure | Molecule", source: str, source_id: str, **provenance: object
     ) -> "Structure":
-        """A record of ``structure``; oxidation states are dropped, shared sites become ``species``."""
+        """Record ``structure``; oxidation states are dropped, shared sites become ``species``."""
         definitions = [_species_of_site(site.species) for site in structure]
         shared = {s.name: s for s in definitions if not s.is_trivial}
         lattice = getattr(structure, "lattice", None)
@@ -154,15 +154,15 @@ class Structure:
         )
 
     def to_pymatgen(self) -> "PymatgenStructure | Molecule":
-        """A pymatgen Structure, or a Molecule where nothing is periodic.
+        """Return a pymatgen Structure, or a Molecule where nothing is periodic.
 
         pymatgen needs three independent lattice vectors: zero vectors along directions that are not periodic
         become unit vectors normal to the others.
         """
-        from ase.geometry import complete_cell  # noqa: PLC0415
-        from pymatgen.core.lattice import Lattice  # noqa: PLC0415  (0.5 s to import)
-        from pymatgen.core.structure import Molecule  # noqa: PLC0415
-        from pymatgen.core.structure import Structure as PymatgenStructure  # noqa: PLC0415
+        from ase.geometry import complete_cell
+        from pymatgen.core.lattice import Lattice
+        from pymatgen.core.structure import Molecule
+        from pymatgen.core.structure import Structure as PymatgenStructure
 
         occupants = [
             _occupants(label, s) for label, s in zip(self.species_at_sites, self.site_species, strict=True)
@@ -176,7 +176,7 @@ class Structure:
     # ---- tables
 
     def to_row(self) -> dict[str, Any]:
-        """The columns of the structures table that do not follow from others."""
+        """Return the columns of the structures table that do not follow from others."""
         return {
             "source": self.source,
             "source_id": self.source_id,
@@ -191,7 +191,7 @@ class Structure:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Structure":
-        """The record in a row of the structures table."""
+        """Read the record in a row of the structures table."""
         kinds = row["dimension_types"]
         return cls(
             row["source"],
@@ -206,7 +206,7 @@ class Structure:
 
 
 def candidates_table(structures: Iterable[Structure]) -> pa.Table:
-    """Records as rows to validate: the columns of the structures table that do not follow from others."""
+    """Tabulate records to be validated, in the columns that do not follow from others."""
     rows = [s.to_row() for s in structures]
     present = {name for row in rows for name in row}
     required = set(Structure("", "", (), np.empty((0, 3))).to_row())
@@ -215,12 +215,12 @@ def candidates_table(structures: Iterable[Structure]) -> pa.Table:
 
 
 def structures_table(structures: Iterable[Structure]) -> pa.Table:
-    """Records as a complete structures table."""
+    """Tabulate records as a complete structures table."""
     return complete(candidates_table(structures))
 
 
 def structures_in(table: pa.Table) -> Iterator[Structure]:
-    """The records of a structures table, in order."""
+    """Yield the records of a structures table, in order."""
     for batch in table.to_batches(max_chunksize=256):
         for row in batch.to_pylist():
             yield Structure.from_row(row)
@@ -264,7 +264,7 @@ def _species_of_site(composition: "PymatgenComposition") -> Species:
 def _species_of_shares(shares: dict[str, float]) -> Species:
     """One element's trivial species, or a definition named after its contents (``Fe0.5Ni0.5``)."""
     total = sum(shares.values())
-    if len(shares) == 1 and abs(total - 1.0) < 1e-8:  # noqa: PLR2004
+    if len(shares) == 1 and abs(total - 1.0) < 1e-8:
         return Species.of_label(next(iter(shares)))
     symbols = sorted(shares)
     name = "".join(f"{symbol}{shares[symbol]:.6g}" for symbol in symbols)

@@ -100,7 +100,7 @@ def validate(
 
 
 def rejects_of(candidates: pa.Table, findings: Findings, moment: datetime) -> pa.Table:
-    """The rows of ``candidates`` that have a fault, as a rejects table."""
+    """Tabulate the rows of ``candidates`` that have a fault as rejects."""
     faulty = findings.faulty
     rows = candidates.filter(faulty)
     count = len(rows)

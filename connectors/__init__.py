@@ -1,0 +1,1 @@
+"""Sources of structures, one module each, behind the protocol of ``engine.ingest``."""
