@@ -1,7 +1,7 @@
 """Start crysift, after checking that Python finds crysift's own packages and not somebody else's.
 
-`engine`, `connectors`, `models` and `jobs` are plain names, and a folder `models/` on PYTHONPATH would win over
-the installed package. This module bears the distribution's own name and imports nothing but the standard
+`engine`, `connectors`, `models` and `jobs` are plain names, and a folder `models/` on PYTHONPATH would win
+over the installed package. This module bears the distribution's own name and imports nothing but the standard
 library, so that it can still say what is wrong when `jobs` itself is the foreign one.
 """
 
@@ -39,7 +39,7 @@ def check_packages() -> None:
         if found != HOME / name:
             raise ForeignPackageError(
                 f"'{name}' is found in {found}, which hides crysift's own package in {HOME / name}. "
-                f"Take {found.parent} off PYTHONPATH (or start from another folder, or rename '{found.name}'), "
+                f"Take {found.parent} off PYTHONPATH, start from another folder or rename '{found.name}', "
                 "and run the same command again."
             )
 

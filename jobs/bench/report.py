@@ -1,0 +1,117 @@
+"""What a benchmark reports: figures with their goals, the machine and the versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+REPORTED_PACKAGES = (
+    "crysift",
+    "dscribe",
+    "duckdb",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "ray",
+    "dask",
+    "torch",
+    "quippy-ase",
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number; `at_most` or `at_least` is the goal of the issue that asked for it."""
+
+    name: str
+    value: float
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def goal(self) -> str | None:
+        """The goal in words, or None for a figure that only informs."""
+        if self.at_most is not None:
+            return f"<= {self.at_most:g}"
+        return None if self.at_least is None else f">= {self.at_least:g}"
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the goal is met."""
+        if self.at_most is not None:
+            return self.value <= self.at_most
+        return None if self.at_least is None else self.value >= self.at_least
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figure as JSON values."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "goal": self.goal,
+            "holds": self.holds,
+        }
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """All figures of one benchmark run."""
+
+    benchmark: str
+    figures: tuple[Figure, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether no goal is missed."""
+        return all(figure.holds is not False for figure in self.figures)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "benchmark": self.benchmark,
+            "machine": machine(),
+            "versions": versions(),
+            "figures": [figure.as_json() for figure in self.figures],
+            "remarks": list(self.remarks),
+        }
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine: processor, cores, memory, system."""
+    import psutil
+
+    return {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that decide the speed; those not installed are left out."""
+    found = {}
+    for name in REPORTED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor_name() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,51 @@
+"""Random structures of a source, as the arrays that the descriptor takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from connectors import open_source
+from engine.columns import StructureColumns
+from engine.errors import CrysiftError
+from engine.validation import StructureLimits, validate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PAGES_READ = 8
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One structure: `positions` (n, 3) Å, `species` (n,), `lattice` (3, 3) Å as rows, `periodic` (3,)."""
+
+    positions: NDArray[np.float64]
+    species: NDArray[np.int64]
+    lattice: NDArray[np.float64]
+    periodic: NDArray[np.bool_]
+
+
+def draw_structures(source: str, count: int, seed: int) -> list[Sample]:
+    """Draw structures from a few random pages of a source; raises CrysiftError if it holds none."""
+    random = np.random.default_rng(seed)
+    connector = open_source(source)
+    pages = list(connector.pages())
+    chosen = [pages[i] for i in random.permutation(len(pages))[:PAGES_READ]]
+    share = -(-count // max(1, len(chosen)))
+
+    def rows() -> Iterator[Sample]:
+        for page in chosen:
+            accepted, _ = validate(connector.read(page)[0], StructureLimits())
+            columns = StructureColumns.from_table(accepted)
+            for row in random.permutation(len(columns))[:share]:
+                yield Sample(*columns.row(int(row)))
+
+    samples = list(islice(rows(), count))
+    if not samples:
+        raise CrysiftError(f"there are no structures in {source} to measure on: name another --source")
+    return samples

@@ -1,0 +1,73 @@
+"""The command line: `crysift COMMAND`."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from jobs.commands.bench import bench
+from jobs.commands.featurize import featurize
+from jobs.commands.ingest import ingest
+from jobs.commands.predict import predict
+from jobs.commands.query import query
+from jobs.commands.screen import screen
+from jobs.commands.status import status
+from jobs.console import INTERRUPTED
+
+app = typer.Typer(
+    name="crysift",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ONE_STEP = "One step at a time"
+RESULTS = "Results"
+DEVELOPMENT = "Models and speed"
+
+app.command()(screen)
+app.command(rich_help_panel=RESULTS)(query)
+app.command(rich_help_panel=RESULTS)(status)
+app.command(rich_help_panel=ONE_STEP)(ingest)
+app.command(rich_help_panel=ONE_STEP)(featurize)
+app.command(rich_help_panel=ONE_STEP)(predict)
+app.command(rich_help_panel=DEVELOPMENT)(bench)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"crysift {version('crysift')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def crysift(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Screen crystal structures for those that no known prototype explains.
+
+    [bold]Start here[/bold]
+
+    crysift screen examples:                  [dim]embedded crystals[/dim]
+
+    crysift screen my-files/ --store mine     [dim]CIF, POSCAR, extXYZ, …, Parquet[/dim]
+
+    crysift query "SELECT * FROM predictions_arise WHERE is_ood" --store mine
+
+    Every result is a table of Parquet files in the store, which DuckDB, Polars, pandas and Spark read.
+    An interrupted run goes on with the same command.
+    """
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,34 @@
+"""`crysift predict`: prototypes, uncertainties and out-of-distribution scores of featurized structures."""
+
+from jobs import options
+from jobs.console import Console
+
+
+def predict(
+    store: options.StoreOption = options.DEFAULT_STORE,
+    passes: options.Passes = options.PASSES,
+    seed: options.Seed = options.SEED,
+    alpha: options.Alpha = options.ALPHA,
+    executor: options.Executor = "auto",
+    workers: options.Workers = None,
+    add_table: options.AddTable = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Compute the missing predictions from the newest features in the store: the table `predictions_arise`.
+
+    crysift predict --store my-store
+
+    crysift predict --store my-store --passes 100000 --add-table
+    """
+    with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from engine.store import Store
+        from jobs.derivation import derive_and_report
+        from jobs.settings import ExecutionSettings
+        from models.stage import PredictStage
+
+        stage = PredictStage(passes=passes, seed=seed, alpha=alpha)
+        opened = Store.open(store, create=False)
+        execution = ExecutionSettings(executor, workers, add_table)
+        derive_and_report(console, "predict", opened, stage, opened.latest(stage.source), execution)

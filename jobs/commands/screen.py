@@ -1,0 +1,75 @@
+"""`crysift screen`: from structures to predictions in one command."""
+
+from typing import Annotated
+
+import typer
+
+from jobs import options
+from jobs.console import Console
+
+
+def screen(
+    sources: options.Sources,
+    store: options.StoreOption = options.DEFAULT_STORE,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top",
+            "-n",
+            help="How many of the strangest structures to print.",
+            min=0,
+            rich_help_panel=options.OUTPUT,
+        ),
+    ] = 20,
+    file_format: options.FileFormat = None,
+    max_sites: options.MaxSites = options.MAX_SITES,
+    min_distance: options.MinDistance = options.MIN_DISTANCE,
+    cutoff: options.Cutoff = options.CUTOFF,
+    sigma: options.Sigma = options.SIGMA,
+    basis: options.Basis = options.BASIS,
+    backend: options.Backend = options.BACKEND,
+    passes: options.Passes = options.PASSES,
+    seed: options.Seed = options.SEED,
+    alpha: options.Alpha = options.ALPHA,
+    executor: options.Executor = "auto",
+    workers: options.Workers = None,
+    add_table: options.AddTable = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Screen structures: which prototype each resembles, how surely, and which resemble none.
+
+    crysift screen examples:                         [dim]embedded crystals[/dim]
+
+    crysift screen quartz.cif                        [dim]one file[/dim]
+
+    crysift screen files/ more/*.cif --store mine    [dim]folders and files[/dim]
+
+    crysift screen "runs/*/CONTCAR" --format vasp    [dim]name the format[/dim]
+
+    crysift screen mp.parquet --store mp --json      [dim]summary as JSON[/dim]
+
+    An interrupted screening goes on with the same command; what is done is not done again.
+    """
+    with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from engine.descriptors.soap import SoapSettings
+        from engine.validation import StructureLimits
+        from jobs.progress import ProgressBars
+        from jobs.report import print_report
+        from jobs.screening import screen as run
+        from jobs.settings import ExecutionSettings, ScreenSettings
+        from models.stage import PredictStage
+
+        settings = ScreenSettings(
+            limits=StructureLimits(max_sites=max_sites, min_distance=min_distance),
+            soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
+            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha),
+            execution=ExecutionSettings(executor, workers, add_table),
+            file_format=file_format,
+        )
+        with ProgressBars(console) as bars:
+            result = run(sources, store, settings, bars)
+        print_report(console, result, top)
+        strangest = result.most_out_of_distribution(top).to_pylist()
+        console.finish({**result.summary, "most_out_of_distribution": strangest})

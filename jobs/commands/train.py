@@ -1,0 +1,1 @@
+"""`crysift train`: train a network from the prototype table."""

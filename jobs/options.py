@@ -1,0 +1,116 @@
+"""The options that several commands share, each declared once."""
+
+from typing import Annotated, Literal
+
+import typer
+
+# Defaults stand here as literals because importing the settings classes would make `crysift --help` wait for
+# numba and PyTorch; a test holds them equal to the defaults of those classes.
+DEFAULT_STORE = "crysift-store"
+MAX_SITES = 100_000
+MIN_DISTANCE = 0.1
+CUTOFF = 4.0
+SIGMA = 0.1
+BASIS: Literal["quip"] = "quip"
+BACKEND: Literal["kernel"] = "kernel"
+PASSES = 1000
+SEED = 0
+ALPHA = 0.05
+
+SCIENCE = "Descriptor (lengths as multiples of d_NN)"
+NETWORK = "Bayesian network"
+INPUT = "Input"
+RUNNING = "Running"
+OUTPUT = "Output"
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Files, folders, globs or Parquet tables of structures; 'examples:' for the embedded ones.",
+        show_default=False,
+    ),
+]
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", "-s", envvar="CRYSIFT_STORE", help="Folder or URL (s3://…) of the tables.", metavar="DIR"
+    ),
+]
+
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        help="Format of the files, when the suffix does not tell: cif, vasp, extxyz, aims, any ASE name.",
+        rich_help_panel=INPUT,
+        show_default=False,
+    ),
+]
+MaxSites = Annotated[
+    int, typer.Option("--max-sites", help="Reject structures with more atoms.", min=1, rich_help_panel=INPUT)
+]
+MinDistance = Annotated[
+    float,
+    typer.Option(
+        "--min-distance", help="Reject structures with atoms closer than this, in Å.", rich_help_panel=INPUT
+    ),
+]
+
+Cutoff = Annotated[
+    float, typer.Option("--cutoff", help="Radius R_C of the environments.", rich_help_panel=SCIENCE)
+]
+Sigma = Annotated[float, typer.Option("--sigma", help="Width σ of the Gaussians.", rich_help_panel=SCIENCE)]
+Basis = Annotated[
+    Literal["quip", "gto"],
+    typer.Option(
+        "--basis", help="Radial basis; the shipped network was trained on quip.", rich_help_panel=SCIENCE
+    ),
+]
+Backend = Annotated[
+    Literal["kernel", "dscribe"],
+    typer.Option(
+        "--backend", help="Who computes SOAP; DScribe knows the gto basis only.", rich_help_panel=SCIENCE
+    ),
+]
+
+Passes = Annotated[
+    int, typer.Option("--passes", help="Stochastic forward passes T.", min=1, rich_help_panel=NETWORK)
+]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of the dropout masks.", min=0, rich_help_panel=NETWORK)
+]
+Alpha = Annotated[
+    float,
+    typer.Option(
+        "--alpha", help="Out of distribution below this p-value.", min=0.0, max=1.0, rich_help_panel=NETWORK
+    ),
+]
+
+Executor = Annotated[
+    Literal["auto", "inline", "cluster"],
+    typer.Option(
+        "--executor",
+        help="inline: in this process; cluster: Dask and Ray; auto: inline for a handful of structures.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-j", help="Worker processes; all cores if not given.", min=1, rich_help_panel=RUNNING
+    ),
+]
+AddTable = Annotated[
+    bool,
+    typer.Option(
+        "--add-table",
+        help="Keep results of other settings beside the store's own instead of refusing.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=OUTPUT)]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Write the summary as JSON on stdout.", rich_help_panel=OUTPUT)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]

@@ -1,0 +1,104 @@
+"""A progress bar per stage: a listener of the events that the engine emits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from engine.execution import events
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from jobs.console import Console
+
+
+class _RateColumn(ProgressColumn):
+    """Structures per second since the stage began."""
+
+    def render(self, task: Task) -> Text:
+        """Draw the rate of one bar."""
+        elapsed = task.finished_time or task.elapsed
+        if not elapsed or not task.completed:
+            return Text("")
+        return Text(f"{task.completed / elapsed:,.0f} structures/s", style="cyan")
+
+
+class ProgressBars:
+    """Draws a run on stderr: for each stage the structures done, per second and failed, and the time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tasks: dict[str, TaskID] = {}
+        self._failed: dict[str, int] = {}
+        self._bars = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description:<20}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:,.0f} of {task.fields[of]}"),
+            _RateColumn(),
+            TextColumn("{task.fields[failed]}", style="red"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=console.err,
+            disable=not console.shows_progress,
+        )
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bars as they are."""
+        self._bars.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Take one event of the run."""
+        match event:
+            case events.StageStarted():
+                self._begin(event.stage, event.rows)
+                if event.skipped_rows:
+                    self._console.note(f"{event.stage}: {event.skipped_rows:,} structures are done already")
+            case events.PageDone():
+                self._advance("ingest", event.rows + event.rejected, event.rejected)
+            case events.PartDone():
+                self._advance(event.stage, event.rows, event.failed)
+            case events.WorkerLost():
+                self._console.note(
+                    f"{event.stage}: a worker was lost (time {event.losses}); its part is done again"
+                )
+            case events.StageFinished():
+                self._end(event.stage)
+
+    def _begin(self, stage: str, rows: int | None) -> TaskID:
+        of = "…" if rows is None else f"{rows:,}"
+        self._failed[stage] = 0
+        self._tasks[stage] = self._bars.add_task(stage, total=rows, of=of, failed="")
+        return self._tasks[stage]
+
+    def _advance(self, stage: str, rows: int, failed: int) -> None:
+        task = self._tasks.get(stage)
+        if task is None:
+            task = self._begin(stage, None)
+        self._failed[stage] += failed
+        count = self._failed[stage]
+        self._bars.update(task, advance=rows, failed=f"{count:,} failed" if count else "")
+
+    def _end(self, stage: str) -> None:
+        task = self._tasks.get(stage)
+        if task is not None:
+            done = self._bars.tasks[task].completed
+            self._bars.update(task, total=done, of=f"{done:,.0f}")

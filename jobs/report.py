@@ -1,0 +1,102 @@
+"""What a screening found: counts that add up, prototypes, the strangest structures, failures by class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.markup import escape
+
+from jobs.tables import rich_table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from jobs.console import Console
+    from jobs.screening import ScreenResult
+
+PROTOTYPES_SHOWN = 10
+
+_PREDICTION_COLUMNS = """structure_id, formula, nsites, prototype, probability, mutual_information,
+    ood_score, ood_p_value, is_ood, nearest_class"""
+
+MOST_OUT_OF_DISTRIBUTION = f"""SELECT {_PREDICTION_COLUMNS}
+    FROM predictions JOIN structures USING (structure_id)
+    WHERE predictions.status = 'ok' ORDER BY ood_score DESC, structure_id LIMIT ?"""
+
+PROTOTYPES = """SELECT prototype, count(*) AS structures, median(probability) AS median_probability,
+    count(*) FILTER (WHERE is_ood) AS out_of_distribution
+    FROM predictions WHERE status = 'ok' GROUP BY prototype ORDER BY structures DESC, prototype"""
+
+COUNTS = """SELECT (SELECT count(*) FROM structures) AS structures, (SELECT count(*) FROM rejects) AS rejects,
+    count(*) AS predictions, count(*) FILTER (WHERE status = 'failed') AS failed,
+    count(*) FILTER (WHERE is_ood) AS out_of_distribution FROM predictions"""
+
+FAILURES = """SELECT error_stage, error_class, count(*) AS structures, min(error_message) AS example
+    FROM (SELECT error_stage, error_class, error_message FROM rejects UNION ALL
+          SELECT error_stage, error_class, error_message FROM predictions WHERE status = 'failed')
+    GROUP BY ALL ORDER BY structures DESC, error_stage, error_class"""
+
+
+def answer(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> pa.Table:
+    """Return the rows of a question as an Arrow table."""
+    return connection.sql(sql, params=list(values) or None).to_arrow_table()
+
+
+def summarize(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Count what was screened; the views `structures`, `rejects` and `predictions` are its scope."""
+    counts: dict[str, Any] = answer(connection, COUNTS).to_pylist()[0]
+    return {
+        **counts,
+        "rows_in": counts["structures"] + counts["rejects"],
+        "accounted": counts["structures"] == counts["predictions"],
+        "prototypes": answer(connection, PROTOTYPES).to_pylist(),
+        "failures": answer(connection, FAILURES).to_pylist(),
+    }
+
+
+def print_report(console: Console, result: ScreenResult, top: int) -> None:
+    """Print the end of a screening for a person."""
+    summary = result.summary
+    strangest = result.most_out_of_distribution(top)
+    if strangest.num_rows:
+        heading = f"The {strangest.num_rows} most out-of-distribution structures"
+        if summary["predictions"] <= top:
+            heading = "The structures, the least known first"
+        console.show(rich_table(strangest, heading))
+    console.say()
+    if summary["predictions"] > top:
+        _print_prototypes(console, result)
+    _print_failures(console, summary["failures"])
+    _print_counts(console, summary)
+    for name, place in summary["tables"].items():
+        console.say(f"  {name:<12} {place}")
+    console.say(f'\nAsk on: crysift query "SELECT * FROM predictions_arise" --store {result.store_url}')
+
+
+def _print_prototypes(console: Console, result: ScreenResult) -> None:
+    table = result.prototypes()
+    console.show(rich_table(table.slice(0, PROTOTYPES_SHOWN), "Prototypes, the most frequent first"))
+    if table.num_rows > PROTOTYPES_SHOWN:
+        console.say(f"… and {table.num_rows - PROTOTYPES_SHOWN} more")
+    console.say()
+
+
+def _print_failures(console: Console, failures: list[dict[str, Any]]) -> None:
+    if not failures:
+        return
+    console.say("[bold]Rejected or failed[/bold]")
+    for failure in failures:
+        kind = f"{failure['error_class']} ({failure['error_stage']})"
+        console.say(f"  {failure['structures']:>8,}  {kind}, for example:")
+        console.say(escape(f"            {failure['example']}"))
+    console.say()
+
+
+def _print_counts(console: Console, summary: dict[str, Any]) -> None:
+    mark = "[green]✓[/green]" if summary["accounted"] else "[red]✗ rows are missing[/red]"
+    taken = (
+        f"{summary['rows_in']:,} in = {summary['predictions']:,} predictions + {summary['rejects']:,} rejects"
+    )
+    fates = f"{summary['out_of_distribution']:,} out of distribution, {summary['failed']:,} failed"
+    console.say(f"{taken} {mark}  ({fates})")

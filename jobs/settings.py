@@ -1,0 +1,63 @@
+"""Everything a screening can be asked to do differently."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from engine.descriptors.soap import SoapSettings
+    from engine.execution import Executor
+    from engine.stage import Stage
+    from engine.validation import StructureLimits
+    from models.stage import PredictStage
+
+
+def _limits() -> StructureLimits:
+    from engine.validation import StructureLimits
+
+    return StructureLimits()
+
+
+def _soap() -> SoapSettings:
+    from engine.descriptors.soap import SoapSettings
+
+    return SoapSettings()
+
+
+def _prediction() -> PredictStage:
+    from models.stage import PredictStage
+
+    return PredictStage()
+
+
+@dataclass(frozen=True)
+class ExecutionSettings:
+    """How to run; nothing here changes a number in a table."""
+
+    executor: Literal["auto", "inline", "cluster"] = "auto"
+    """inline: in this process; cluster: Dask for features, Ray for predictions; auto: by the input's size."""
+    workers: int | None = None
+    """Worker processes; None takes what cores and memory allow."""
+    add_table: bool = False
+    """Keep results of other settings beside those in the store instead of refusing."""
+
+    def executor_of(self, stage: Stage) -> Executor | Literal["auto"]:
+        """Return what runs a stage: the cluster is the stage's own choice."""
+        return stage.engine if self.executor == "cluster" else self.executor
+
+
+@dataclass(frozen=True)
+class ScreenSettings:
+    """Settings of a whole screening, with those of its steps."""
+
+    limits: StructureLimits = field(default_factory=_limits)
+    soap: SoapSettings = field(default_factory=_soap)
+    prediction: PredictStage = field(default_factory=_prediction)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    file_format: str | None = None
+    """Format of the files, where the suffix does not tell."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values, for the record of the run."""
+        return asdict(self)
