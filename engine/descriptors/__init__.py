@@ -1,0 +1,1 @@
+"""Descriptors: functions from one structure to one vector."""

@@ -1,0 +1,328 @@
+"""The SOAP kernel: one sum over neighbour pairs for each ordered pair of species, then one power spectrum.
+
+The coefficients c_nlm are averaged over the centres before they are squared, so a pair of species needs
+c_nlm ∝ Σ_pairs g_nl(r) Y_lm(r̂) only. With the radial functions as splines, g_nl(r) = Σ_k B_k(r) G_knl, this is
+Σ_k G_knl A_klm with A_klm = Σ_pairs B_k(r) Y_lm(r̂): a neighbour adds its 49 harmonics to six nodes, whatever the radial
+basis, and the basis enters once, in a small product at the end.
+
+Within one sublattice (α = β) every pair occurs in both directions, so the odd l vanish and half of the pairs suffice.
+If d_NN(α, β) = d_NN(β, α), the two spectra are equal, since they differ by (−1)^l and a factor; one is computed.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, rows_within, runs_within
+from engine.descriptors.scaling import EQUAL_SPREAD
+from engine.descriptors.soap.radial import radial_table
+from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX, SOAP_WIDTH, SoapSettings
+
+BLOCK = 128
+N_PADDED = 12
+"""The nine radial functions, padded to whole vector registers."""
+_DIVISIONS = 3
+_EVEN = 32
+_SLOTS = 56
+"""The 28 harmonics of even l, padded to 32, come before the 21 of odd l, padded to 24: whole vector registers."""
+
+
+class Table(NamedTuple):
+    """A `RadialTable` as the kernel reads it."""
+
+    coefficients: Floats
+    """(L_MAX + 1, nodes, N_PADDED)."""
+    center: Floats
+    """(N_PADDED,)."""
+    spacing: float
+    reach: float
+    taper: float
+
+
+class Workspace(NamedTuple):
+    """Buffers for one block of neighbours; entries beyond the neighbours at hand are of no consequence."""
+
+    x: Floats
+    y: Floats
+    z: Floats
+    distance: Floats
+    harmonics: Floats
+    """(56, BLOCK + 8): eight more columns, so that a column does not fall on one set of the first cache."""
+    weights: Floats
+    """(6, BLOCK)."""
+    row: Floats
+    """(56,)."""
+
+
+@lru_cache(maxsize=128)
+def kernel_table(settings: SoapSettings) -> Table:
+    """The radial table of `settings`, laid out for the kernel."""
+    table = radial_table(settings)
+    coefficients = np.zeros((L_MAX + 1, table.coefficients.shape[0], N_PADDED))
+    coefficients[:, :, :N_MAX] = table.coefficients.transpose(1, 0, 2)
+    center = np.zeros(N_PADDED)
+    center[:N_MAX] = table.center
+    return Table(coefficients, center, table.spacing, table.reach, table.taper)
+
+
+def _slots() -> Ints:
+    """Position of Y_lm, index l² + l + m, within the padded row."""
+    slots = np.empty(N_LM, np.int64)
+    following = [0, _EVEN]
+    for order in range(L_MAX + 1):
+        for m in range(2 * order + 1):
+            slots[order * order + m] = following[order % 2]
+            following[order % 2] += 1
+    return slots
+
+
+def _recursion() -> tuple[Floats, Floats]:
+    """Factors a_lm and b_lm of P_lm = a_lm (z P_(l−1)m − b_lm P_(l−2)m), normalised on the sphere."""
+    a, b = np.zeros((L_MAX + 1, L_MAX + 1)), np.zeros((L_MAX + 1, L_MAX + 1))
+    for order in range(1, L_MAX + 1):
+        for m in range(order):
+            a[order, m] = np.sqrt((4.0 * order**2 - 1.0) / (order**2 - m**2))
+            b[order, m] = np.sqrt(((order - 1.0) ** 2 - m**2) / (4.0 * (order - 1.0) ** 2 - 1.0))
+    return a, b
+
+
+def _sectoral() -> Floats:
+    """P_mm without its sin^m θ, normalised on the sphere, times √2 where m > 0."""
+    values = np.empty(L_MAX + 1)
+    values[0] = np.sqrt(0.25 / np.pi)
+    for m in range(1, L_MAX + 1):
+        values[m] = values[m - 1] * np.sqrt((2.0 * m + 1.0) / (2.0 * m))
+    values[1:] *= np.sqrt(2.0)
+    return values
+
+
+SLOTS = _slots()
+_A, _B = _recursion()
+_SECTORAL = _sectoral()
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
+    """Real orthonormal spherical harmonics of unit vectors (n,), written to the columns of `out` (56, ≥ n) in the order of `SLOTS`."""
+    n = x.size
+    cosine, sine = np.ones(n), np.zeros(n)
+    before, last, now = np.empty(n), np.empty(n), np.empty(n)
+    for m in range(L_MAX + 1):
+        for order in range(m, L_MAX + 1):
+            a, b = _A[order, m], _B[order, m]
+            if order == m:
+                now[:] = _SECTORAL[m]
+            elif order == m + 1:
+                for i in range(n):
+                    now[i] = a * z[i] * last[i]
+            else:
+                for i in range(n):
+                    now[i] = a * (z[i] * last[i] - b * before[i])
+            plus = out[SLOTS[order * order + order + m]]
+            minus = out[SLOTS[order * order + order - m]]
+            if m > 0:
+                for i in range(n):
+                    minus[i] = now[i] * sine[i]
+            for i in range(n):
+                plus[i] = now[i] * cosine[i]
+            before, last, now = last, now, before
+        for i in range(n):
+            c = x[i] * cosine[i] - y[i] * sine[i]
+            sine[i] = x[i] * sine[i] + y[i] * cosine[i]
+            cosine[i] = c
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _spline_weights(distance: Floats, table: Table, out: Floats) -> None:
+    """The six uniform quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
+    inverse_spacing = 1.0 / table.spacing
+    taper = max(table.taper, 1e-300)
+    for i in range(distance.size):
+        u = distance[i] * inverse_spacing
+        t = u - np.floor(u)
+        s = 1.0 - t
+        t2, s2 = t * t, s * s
+        weight = _cosine_step(max(0.0, (distance[i] - table.reach + table.taper) / taper)) / 120.0
+        out[0, i] = weight * s2 * s2 * s
+        out[1, i] = weight * (1.0 + s * (5.0 + s * (10.0 + s * (10.0 + s * (5.0 - 5.0 * s)))))
+        out[2, i] = weight * (66.0 + t2 * (-60.0 + t2 * (30.0 - 10.0 * t)))
+        out[3, i] = weight * (66.0 + s2 * (-60.0 + s2 * (30.0 - 10.0 * s)))
+        out[4, i] = weight * (1.0 + t * (5.0 + t * (10.0 + t * (10.0 + t * (5.0 - 5.0 * t)))))
+        out[5, i] = weight * t2 * t2 * t
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _cosine_step(t: float) -> float:
+    """½(cos(πt) + 1) for t in [0, 1], by the Taylor series of sin(π(½ − t)), to 1e-15."""
+    a = np.pi * (0.5 - t)
+    a2 = a * a
+    series = 1.0 / 355687428096000.0
+    series = series * a2 - 1.0 / 1307674368000.0
+    series = series * a2 + 1.0 / 6227020800.0
+    series = series * a2 - 1.0 / 39916800.0
+    series = series * a2 + 1.0 / 362880.0
+    series = series * a2 - 1.0 / 5040.0
+    series = series * a2 + 1.0 / 120.0
+    series = series * a2 - 1.0 / 6.0
+    return 0.5 * (a * (series * a2 + 1.0) + 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_block(count: int, length: float, table: Table, even_only: bool, work: Workspace, nodes: Floats) -> None:
+    """Add the harmonics of the first `count` vectors in `work`, Å, each weighted by six splines, to the nodes."""
+    for i in range(BLOCK):
+        r = np.sqrt(work.x[i] * work.x[i] + work.y[i] * work.y[i] + work.z[i] * work.z[i])
+        work.x[i] /= r
+        work.y[i] /= r
+        work.z[i] /= r
+        work.distance[i] = min(r / length, table.reach)
+    harmonics(work.x, work.y, work.z, work.harmonics)
+    _spline_weights(work.distance, table, work.weights)
+    inverse_spacing = 1.0 / table.spacing
+    w, row = work.weights, work.row
+    width = _EVEN if even_only else _SLOTS
+    for i in range(count):
+        for q in range(width):
+            row[q] = work.harmonics[q, i]
+        k = int(work.distance[i] * inverse_spacing)
+        n0, n1, n2, n3, n4, n5 = nodes[k], nodes[k + 1], nodes[k + 2], nodes[k + 3], nodes[k + 4], nodes[k + 5]
+        w0, w1, w2, w3, w4, w5 = w[0, i], w[1, i], w[2, i], w[3, i], w[4, i], w[5, i]
+        for q in range(width):
+            n0[q] += w0 * row[q]
+            n1[q] += w1 * row[q]
+            n2[q] += w2 * row[q]
+            n3[q] += w3 * row[q]
+            n4[q] += w4 * row[q]
+            n5[q] += w5 * row[q]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _add_pairs(
+    centers: Floats,
+    positions: Floats,
+    cell: Cell,
+    same: bool,
+    length: float,
+    table: Table,
+    work: Workspace,
+    nodes: Floats,
+) -> int:
+    """Add all β neighbours of all α atoms to the nodes (K, 56); return the number of pairs found.
+
+    With `same` (α = β) each pair is found in one of its two directions.
+    """
+    radius = table.reach * length
+    images = images_within(centers, positions, cell, radius, _DIVISIONS)
+    runs = np.empty((rows_within(images, radius), 2), np.int64)
+    filled, total = 0, 0
+    square = radius * radius
+    for i in range(centers.shape[0]):
+        px, py, pz = centers[i, 0], centers[i, 1], centers[i, 2]
+        after = 3 * i + 1 if same else -1
+        for run in range(runs_within(images, px, py, pz, radius, runs)):
+            for j in range(runs[run, 0], runs[run, 1]):
+                x, y, z = images.x[j] - px, images.y[j] - py, images.z[j] - pz
+                work.x[filled], work.y[filled], work.z[filled] = x, y, z
+                filled += (x * x + y * y + z * z <= square) & (images.key[j] > after)
+                if filled == BLOCK:
+                    _add_block(filled, length, table, same, work, nodes)
+                    total += filled
+                    filled = 0
+    if filled > 0:
+        _add_block(filled, length, table, same, work, nodes)
+    return total + filled
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -> None:
+    """c_lm,n (49, 12) = Σ_k G_k,l,n A_k,lm over the nodes that have a neighbour, four nodes at a time."""
+    used = np.empty(nodes.shape[0], np.int64)
+    count = 0
+    for k in range(nodes.shape[0]):
+        used[count] = k
+        count += nodes[k, 0] != 0.0
+    c[:] = 0.0
+    for order in range(0, L_MAX + 1, 2 if even_only else 1):
+        table = coefficients[order]
+        for lm in range(order * order, (order + 1) * (order + 1)):
+            slot, target = SLOTS[lm], c[lm]
+            for start in range(0, count - 3, 4):
+                k0, k1, k2, k3 = used[start], used[start + 1], used[start + 2], used[start + 3]
+                v0, v1, v2, v3 = nodes[k0, slot], nodes[k1, slot], nodes[k2, slot], nodes[k3, slot]
+                g0, g1, g2, g3 = table[k0], table[k1], table[k2], table[k3]
+                for n in range(N_PADDED):
+                    target[n] += v0 * g0[n] + v1 * g1[n] + v2 * g2[n] + v3 * g3[n]
+            for start in range(count - count % 4, count):
+                for n in range(N_PADDED):
+                    target[n] += nodes[used[start], slot] * table[used[start], n]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _power_spectrum(c: Floats, out: Floats) -> None:
+    """Normalised p_nn'l = π √(8/(2l+1)) Σ_m c_nlm c_n'lm for n ≥ n', off-diagonal terms times √2, in `out` (316,)."""
+    index = 0
+    norm = 0.0
+    for n in range(N_MAX):
+        for other in range(n + 1):
+            factor = np.pi * (1.0 if n == other else np.sqrt(2.0))
+            for order in range(L_MAX + 1):
+                total = 0.0
+                for lm in range(order * order, (order + 1) * (order + 1)):
+                    total += c[lm, n] * c[lm, other]
+                out[index] = factor * np.sqrt(8.0 / (2.0 * order + 1.0)) * total
+                norm += out[index] ** 2
+                index += 1
+    out[index] = 0.0
+    if norm > 0.0:
+        out /= np.sqrt(norm)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def average_spectrum(
+    positions: Floats, bounds: Ints, cell: Cell, lengths: Floats, table: Table
+) -> tuple[Floats, int]:
+    """Mean over the ordered pairs of species of their normalised power spectra, (316,), and the neighbour pairs.
+
+    `positions` (n, 3) Å are wrapped and ordered by species with the rows bounds[s] … bounds[s + 1] − 1 for species s;
+    `lengths` (S, S) Å are the d_NN(α, β)·x. A pair of species without neighbours contributes zeros.
+    """
+    count = bounds.size - 1
+    mean, spectrum = np.zeros(SOAP_WIDTH), np.zeros(SOAP_WIDTH)
+    nodes, c = np.empty((table.coefficients.shape[1], _SLOTS)), np.empty((N_LM, N_PADDED))
+    work = _workspace()
+    pairs = 0
+    for a in range(count):
+        centers = positions[bounds[a] : bounds[a + 1]]
+        for b in range(count):
+            same, mirrored = a == b, abs(lengths[a, b] - lengths[b, a]) < EQUAL_SPREAD
+            if not lengths[a, b] < np.inf or (mirrored and b < a):
+                continue
+            nodes[:] = 0.0
+            neighbors = positions[bounds[b] : bounds[b + 1]]
+            found = _add_pairs(centers, neighbors, cell, same, lengths[a, b], table, work, nodes)
+            _contract(nodes, table.coefficients, same, c)
+            if same:
+                c *= 2.0
+                c[0] += centers.shape[0] * table.center
+            _power_spectrum(c, spectrum)
+            weight = 2 if mirrored and not same else 1
+            mean += weight * spectrum
+            pairs += 2 * found if same else weight * found
+    return mean / count**2, pairs
+
+
+@njit(cache=True, nogil=True)
+def _workspace() -> Workspace:
+    return Workspace(
+        np.ones(BLOCK),
+        np.ones(BLOCK),
+        np.ones(BLOCK),
+        np.ones(BLOCK),
+        np.zeros((_SLOTS, BLOCK + 8)),
+        np.zeros((6, BLOCK)),
+        np.zeros(_SLOTS),
+    )

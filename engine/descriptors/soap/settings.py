@@ -1,0 +1,58 @@
+"""What determines the numbers of a SOAP vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.errors import CrysiftError
+
+N_MAX = 9
+L_MAX = 6
+N_LM = (L_MAX + 1) ** 2
+SOAP_WIDTH = N_MAX * (N_MAX + 1) // 2 * (L_MAX + 1) + 1
+"""316: the power spectrum's 315 numbers and the constant 0 that closes the vector of the ARISE paper."""
+
+Basis = Literal["quip", "gto"]
+Backend = Literal["kernel", "dscribe"]
+
+
+@dataclass(frozen=True)
+class SoapSettings:
+    """Settings of the ARISE SOAP vector (Leitherer et al., Nat. Commun. 12, 6234 (2021), Methods).
+
+    Lengths are scaled: multiples of d_NN(α, β) times `scale`.
+    """
+
+    cutoff: float = 4.0
+    """R_C, scaled."""
+    sigma: float = 0.1
+    """Width of the Gaussian that stands for a neighbour, scaled."""
+    scale: float = 1.0
+    """The extrinsic factor x by which every d_NN is multiplied."""
+    basis: Basis = "quip"
+    """Radial basis: the paper's equispaced Gaussians ("quip") or DScribe's Gaussian-type orbitals ("gto")."""
+    backend: Backend = "kernel"
+    """Our compiled kernel, or DScribe (which only has the "gto" basis)."""
+
+    def __post_init__(self) -> None:
+        _check_between("cutoff", self.cutoff, 1.5, 12.0)
+        _check_between("sigma", self.sigma, 0.02, 1.0)
+        _check_between("scale", self.scale, 0.1, 10.0)
+        _check_one_of("basis", self.basis, ("quip", "gto"))
+        _check_one_of("backend", self.backend, ("kernel", "dscribe"))
+        if self.backend == "dscribe" and self.basis != "gto":
+            raise CrysiftError(
+                f'the DScribe backend has no radial basis "{self.basis}": '
+                'take basis "gto" with it, or backend "kernel", which has both'
+            )
+
+
+def _check_between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise CrysiftError(f"SOAP setting {name} = {value:g} is outside [{low:g}, {high:g}]")
+
+
+def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise CrysiftError(f'SOAP setting {name} = "{value}" is none of {", ".join(allowed)}')

@@ -1,0 +1,61 @@
+"""The SOAP vector of one structure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.descriptors.neighbors import Cell, Floats, Ints, reduced_cell, wrapped
+from engine.descriptors.scaling import d_nn
+from engine.descriptors.soap.kernel import average_spectrum, kernel_table
+from engine.descriptors.soap.settings import SoapSettings
+
+
+class SoapResult(NamedTuple):
+    """A structure's vector and what it was made from."""
+
+    vector: Floats
+    """(316,), the mean of unit vectors."""
+    d_nn_min: float
+    """Å, the smallest d_NN(α, β); NaN where no atom has a neighbour."""
+    n_pairs: int
+    """Ordered neighbour pairs within the cutoffs of all pairs of species."""
+
+
+def soap_vector(
+    positions: Floats,
+    species: Ints,
+    lattice: Floats,
+    periodic: NDArray[np.bool_],
+    settings: SoapSettings,
+) -> SoapResult:
+    """SOAP vector of a structure as the ARISE network reads it.
+
+    `positions` (n, 3) Å Cartesian, `species` (n,) integers (equal means the same species), `lattice` (3, 3) Å as rows
+    (those of non-periodic directions are ignored), `periodic` (3,). Source: Leitherer et al., Nat. Commun. 12, 6234
+    (2021), Methods: for each ordered pair of species the structure is scaled by d_NN(α, β)·x, the coefficients are
+    averaged over the α atoms, and the normalised power spectra are averaged over the pairs.
+    """
+    sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
+    lengths = d_nn(sublattices, bounds, cell)
+    if settings.backend == "dscribe":
+        from engine.descriptors.soap.dscribe_backend import average_spectrum_dscribe
+
+        vector, pairs = average_spectrum_dscribe(sublattices, bounds, cell, lengths * settings.scale, settings)
+    else:
+        vector, pairs = average_spectrum(sublattices, bounds, cell, lengths * settings.scale, kernel_table(settings))
+    shortest = float(lengths.min())
+    return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), int(pairs))
+
+
+def by_species(
+    positions: Floats, species: Ints, lattice: Floats, periodic: NDArray[np.bool_]
+) -> tuple[Floats, Ints, Cell]:
+    """Positions wrapped into a reduced cell and ordered by species, the bounds of each species, and the cell."""
+    cell = reduced_cell(np.ascontiguousarray(lattice, dtype=np.float64), np.asarray(periodic, dtype=np.bool_))
+    order = np.argsort(species, kind="stable")
+    _, counts = np.unique(species, return_counts=True)
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return wrapped(np.ascontiguousarray(positions[order], dtype=np.float64), cell), bounds, cell
