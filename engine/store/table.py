@@ -139,7 +139,7 @@ class Table:
         return sorted(source.part_names() - self.part_names())
 
     def check_derived(self, source: "Table") -> TableCounts:
-        """Check that finished parts have this fingerprint and the source's present content.
+        """Check that finished parts have this fingerprint and derive from the present source.
 
         Returns the sums over the finished parts. Raises CrysiftError naming the part that does not belong.
         """
@@ -150,7 +150,7 @@ class Table:
             if footer.source_hash != present:
                 raise CrysiftError(
                     f"{self._path(part_name)} was derived from a part of {source.name} that has since been "
-                    f"replaced (content {_short(footer.source_hash)}, now {_short(present)}): delete the file "
+                    f"replaced (content {_short(footer.source_hash)}, now {_short(present)}): delete it "
                     "and run the same command again to derive it anew"
                 )
             counts = _add(counts, footer)

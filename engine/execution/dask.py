@@ -1,0 +1,124 @@
+"""Parts on a local Dask cluster: for stages without a model, one process and one thread per core."""
+
+import logging
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import dask.config
+from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
+
+from engine.execution.events import Event, PartDone
+from engine.execution.plan import StagePlan, available_memory
+from engine.execution.recovery import Backlog
+from engine.execution.task import StageTask
+
+_PLUGIN = "crysift-stage"
+
+_SETTINGS = {
+    # Dask reports the first loss of a worker, and Backlog counts: it knows which part to try again last.
+    "distributed.scheduler.allowed-failures": 0,
+    # Parts live in Parquet files and not in Dask's memory: there is nothing to spill, and a worker paused for
+    # the memory of its own stage would wait for ever. Above the limit it is killed and counted as a loss.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
+}
+
+
+class _OpenStage(WorkerPlugin):
+    """Holds the stage in a worker: opened by the worker's first part and kept for the others."""
+
+    name = _PLUGIN
+
+    def __init__(self, task: StageTask) -> None:
+        self._task = task
+        self._run: Callable[[str], PartDone] | None = None
+
+    def run(self, part: str) -> PartDone:
+        if self._run is None:
+            self._run = self._task.open()
+        return self._run(part)
+
+
+def run(plan: StagePlan) -> Generator[Event, None, None]:
+    """Yield an event per part and per lost worker; the cluster is closed when the generator is."""
+    with _client(plan) as client:
+        client.register_plugin(_OpenStage(plan.task))
+        try:
+            yield from _drive(client, plan)
+        finally:
+            client.unregister_worker_plugin(_PLUGIN)
+
+
+def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
+    """Keep one part on each worker, so that a lost worker tells which part it had."""
+    backlog = Backlog(plan.stage.name, plan.parts)
+    running: dict[Future[PartDone], str] = {}
+    completed = as_completed()
+
+    def submit() -> None:
+        part = backlog.take()
+        future = client.submit(_run_part, part, pure=False)
+        running[future] = part
+        completed.add(future)
+
+    for _ in range(min(plan.workers, len(backlog))):
+        submit()
+    try:
+        for future in completed:
+            part = running.pop(future)
+            error = future.exception()
+            if isinstance(error, KilledWorker):
+                yield backlog.lost(part)
+            elif error is not None:
+                raise error
+            else:
+                yield future.result()
+            if backlog:
+                submit()
+    finally:
+        client.cancel(list(running))
+
+
+def _run_part(part: str) -> PartDone:
+    return cast(_OpenStage, get_worker().plugins[_PLUGIN]).run(part)
+
+
+@contextmanager
+def _client(plan: StagePlan) -> Iterator[Client]:
+    """Use the caller's client where there is one; else start a local cluster and close it."""
+    try:
+        client = Client.current()
+    except ValueError:
+        pass
+    else:
+        yield client
+        return
+    with (
+        dask.config.set(_SETTINGS),
+        _quiet(),
+        LocalCluster(
+            n_workers=plan.workers,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=available_memory() // plan.workers,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask's log out of the terminal: what matters of it comes as events and errors."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,85 @@
+"""What happens during a run, as values: executors emit them; progress bars and logs are listeners."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from engine.store import Run
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A stage begins: what is to be done, what earlier runs have done, and on what."""
+
+    stage: str
+    parts: int
+    rows: int
+    skipped_rows: int
+    executor: str
+    workers: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class PartDone:
+    """A part is committed; ``seconds`` is the worker's time for it, ``cost`` its predicted work."""
+
+    stage: str
+    part: str
+    rows: int
+    failed: int
+    seconds: float
+    cost: float
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker died while it had ``part`` (empty while it was starting); the part will be tried again."""
+
+    stage: str
+    part: str
+    losses: int
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A stage is complete; rows and failures are those of this run, without the skipped rows."""
+
+    stage: str
+    parts: int
+    rows: int
+    failed: int
+    skipped_rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PageDone:
+    """A page of a source is committed, or was found committed (``skipped``)."""
+
+    source: str
+    label: str
+    rows: int
+    rejected: int
+    skipped: bool
+    seconds: float
+
+
+Event = StageStarted | PartDone | WorkerLost | StageFinished | PageDone
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """Listen to nothing."""
+
+
+class EventLog:
+    """A listener that appends every event, with the UTC time, to the run's ``events.jsonl``."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __call__(self, event: Event) -> None:
+        """Append one event."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._run.record({"time": now, "event": type(event).__name__, **asdict(event)})
