@@ -16,6 +16,7 @@ BACKEND: Literal["kernel"] = "kernel"
 PASSES = 1000
 SEED = 0
 ALPHA = 0.05
+WEIGHTS = "arise-quip"
 
 SCIENCE = "Descriptor (lengths as multiples of d_NN)"
 NETWORK = "Bayesian network"
@@ -82,7 +83,16 @@ Seed = Annotated[
 Alpha = Annotated[
     float,
     typer.Option(
-        "--alpha", help="Out of distribution below this p-value.", min=0.0, max=1.0, rich_help_panel=NETWORK
+        "--alpha", help="Out of distribution up to this p-value.", min=0.0, max=1.0, rich_help_panel=NETWORK
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        help="A shipped model, or a folder that `crysift train` wrote.",
+        rich_help_panel=NETWORK,
+        metavar="NAME|DIR",
     ),
 ]
 

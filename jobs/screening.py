@@ -122,6 +122,7 @@ def _check_before_anything_runs(store: Store, featurize: Stage, settings: Screen
     check_pipeline([featurize, settings.prediction], STRUCTURES)
     keep_both = settings.execution.add_table
     features = store.derived(Fingerprint.of(featurize, store.structures), keep_both)
+    settings.prediction.check_source(features.fingerprint)
     store.derived(Fingerprint.of(settings.prediction, features), keep_both)
 
 

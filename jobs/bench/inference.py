@@ -92,4 +92,5 @@ def _loop(network: Arise, vectors: torch.Tensor, passes: int) -> torch.Tensor:
     finally:
         network.eval()
     mean = total / passes
-    return -torch.special.xlogy(mean, mean).sum(dim=1) - entropy / passes
+    mutual_information: torch.Tensor = -torch.special.xlogy(mean, mean).sum(dim=1) - entropy / passes
+    return mutual_information

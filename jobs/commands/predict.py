@@ -9,6 +9,7 @@ def predict(
     passes: options.Passes = options.PASSES,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
+    weights: options.Weights = options.WEIGHTS,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
     add_table: options.AddTable = False,
@@ -28,7 +29,9 @@ def predict(
         from jobs.settings import ExecutionSettings
         from models.stage import PredictStage
 
-        stage = PredictStage(passes=passes, seed=seed, alpha=alpha)
+        stage = PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights)
         opened = Store.open(store, create=False)
+        source = opened.latest(stage.source)
+        stage.check_source(source.fingerprint)
         execution = ExecutionSettings(executor, workers, add_table)
-        derive_and_report(console, "predict", opened, stage, opened.latest(stage.source), execution)
+        derive_and_report(console, "predict", opened, stage, source, execution)

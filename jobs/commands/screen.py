@@ -31,6 +31,7 @@ def screen(
     passes: options.Passes = options.PASSES,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
+    weights: options.Weights = options.WEIGHTS,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
     add_table: options.AddTable = False,
@@ -64,7 +65,7 @@ def screen(
         settings = ScreenSettings(
             limits=StructureLimits(max_sites=max_sites, min_distance=min_distance),
             soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
-            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha),
+            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights),
             execution=ExecutionSettings(executor, workers, add_table),
             file_format=file_format,
         )
