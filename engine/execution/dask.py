@@ -46,17 +46,14 @@ def run(plan: StagePlan) -> Generator[Event, None, None]:
     """Yield an event per part and per lost worker; the cluster is closed when the generator is."""
     with _client(plan) as client:
         client.register_plugin(_OpenStage(plan.task))
-        try:
-            yield from _drive(client, plan)
-        finally:
-            client.unregister_worker_plugin(_PLUGIN)
+        yield from _drive(client, plan)
 
 
 def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
     """Keep one part on each worker, so that a lost worker tells which part it had."""
     backlog = Backlog(plan.stage.name, plan.parts)
     running: dict[Future[PartDone], str] = {}
-    completed = as_completed()
+    completed = as_completed(loop=client.loop)
 
     def submit() -> None:
         part = backlog.take()
@@ -66,20 +63,17 @@ def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
 
     for _ in range(min(plan.workers, len(backlog))):
         submit()
-    try:
-        for future in completed:
-            part = running.pop(future)
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                yield backlog.lost(part)
-            elif error is not None:
-                raise error
-            else:
-                yield future.result()
-            if backlog:
-                submit()
-    finally:
-        client.cancel(list(running))
+    for future in completed:
+        part = running.pop(future)
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            yield backlog.lost(part)
+        elif error is not None:
+            raise error
+        else:
+            yield future.result()
+        if backlog:
+            submit()
 
 
 def _run_part(part: str) -> PartDone:
@@ -94,7 +88,10 @@ def _client(plan: StagePlan) -> Iterator[Client]:
     except ValueError:
         pass
     else:
-        yield client
+        try:
+            yield client
+        finally:
+            client.unregister_worker_plugin(_PLUGIN)
         return
     with (
         dask.config.set(_SETTINGS),

@@ -34,8 +34,8 @@ class Backlog:
         if self._losses[part] >= LOSSES_ALLOWED:
             where = f"on {part}" if part else "at start"
             raise CrysiftError(
-                f"{self._losses[part]} workers of stage {self._stage} died {where}, "
-                "most often for lack of memory: run with fewer workers, or with --executor inline to see the cause"
+                f"{self._losses[part]} workers of stage {self._stage} died {where}, most often for lack of "
+                "memory: run with fewer workers, or with --executor inline to see the cause"
             )
         if part:
             self._waiting.append(part)

@@ -1,0 +1,214 @@
+"""Promises under fire: workers and drivers are killed for real, by process id, and nothing is lost or doubled."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.errors import CrysiftError
+from engine.execution import Event, Executor, PartDone, StagePlan, WorkerLost, execute, plan_stage
+from engine.store import Store
+from tests.engine.execution.stages import SquareStage, fill
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
+CLUSTERS = ["dask", "ray"]
+PATIENCE_SECONDS = 90.0
+
+DRIVER = """
+import sys
+from engine.execution import execute, plan_stage
+from engine.store import Store
+from tests.engine.execution.stages import SquareStage
+
+if __name__ == "__main__":
+    url, executor, faults = sys.argv[1:]
+    store = Store.open(url)
+    store.sweep()
+    finished = execute(plan_stage(store, SquareStage(faults=faults), executor, 2))
+    print(finished.parts, finished.skipped_rows)
+"""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store.open(tmp_path / "store", create=True)
+    fill(store, parts=6)
+    return store
+
+
+@pytest.fixture
+def faults(tmp_path: Path) -> Path:
+    folder = tmp_path / "faults"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Path:
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    return script
+
+
+def planned(store: Store, faults: Path, executor: Executor, workers: int = 2) -> StagePlan:
+    return plan_stage(store, SquareStage(faults=str(faults)), executor, workers)
+
+
+def assert_whole(store: Store) -> None:
+    result = store.latest("features_square").scan().to_table()
+    structures = store.structures.scan().to_table()
+    assert result["structure_id"] == structures["structure_id"]
+    assert [name for name in store.latest("features_square").folder.names() if name.endswith(".tmp")] == []
+
+
+def wait_for(folder: Path, pattern: str) -> Path:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = [path for path in folder.glob(pattern) if path.read_text()]
+        if found:
+            return found[0]
+        time.sleep(0.02)
+    pytest.fail(f"nothing like {pattern} in {folder} after {PATIENCE_SECONDS} s")
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_a_killed_worker_loses_nothing(store: Store, faults: Path, executor: Executor) -> None:
+    killed: list[int] = []
+
+    def kill() -> None:
+        killed.append(int(wait_for(faults, "part-003.met.*").read_text()))
+        (faults / "part-003").unlink()
+        os.kill(killed[0], signal.SIGKILL)
+
+    (faults / "part-003").write_text("wait")
+    assassin = threading.Thread(target=kill, daemon=True)
+    assassin.start()
+    events: list[Event] = []
+    finished = execute(planned(store, faults, executor), events.append)
+    assassin.join()
+    assert killed[0] != os.getpid()
+    assert finished.rows == 30
+    done = sorted(event.part for event in events if isinstance(event, PartDone))
+    assert done == sorted(store.structures.part_names())
+    assert_whole(store)
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_a_part_that_kills_its_worker_once_is_done_by_another(
+    store: Store, faults: Path, executor: Executor
+) -> None:
+    (faults / "part-005").write_text("die once")
+    events: list[Event] = []
+    finished = execute(planned(store, faults, executor), events.append)
+    assert [event for event in events if isinstance(event, WorkerLost)] == [
+        WorkerLost("features_square", "part-005", 1)
+    ]
+    assert finished.rows == 30
+    assert_whole(store)
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_a_part_that_kills_every_worker_stops_the_run_by_name_after_all_others(
+    store: Store, faults: Path, executor: Executor
+) -> None:
+    (faults / "part-004").write_text("die always")
+    with pytest.raises(CrysiftError, match=r"3 workers of stage features_square died on part-004"):
+        execute(planned(store, faults, executor))
+    assert len(list(faults.glob("part-004.met.*"))) == 3
+    assert store.structures.part_names() - store.latest("features_square").part_names() == {"part-004"}
+
+
+@pytest.mark.parametrize("executor", ["inline", *CLUSTERS])
+def test_a_killed_driver_resumes_with_the_same_command(
+    store: Store, faults: Path, driver: Path, executor: Executor
+) -> None:
+    (faults / "part-002").write_text("wait")
+    command = [sys.executable, str(driver), store.folder.url, executor, str(faults)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, cwd=faults)
+    worker = int(wait_for(faults, "part-002.met.*").read_text())
+    process.kill()
+    process.wait()
+    (faults / "part-002").unlink()
+    before = store.latest("features_square").part_names()
+    assert before
+    again = subprocess.run(command, env=environment, cwd=faults, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    parts, skipped_rows = map(int, again.stdout.split())
+    assert parts <= 6 - len(before)
+    assert parts * 5 + skipped_rows == 30
+    assert_whole(store)
+    assert_gone(worker)
+
+
+@pytest.mark.parametrize("executor", ["inline", *CLUSTERS])
+def test_ctrl_c_ends_the_driver_and_its_workers(
+    store: Store, faults: Path, driver: Path, executor: Executor
+) -> None:
+    (faults / "part-002").write_text("wait")
+    command = [sys.executable, str(driver), store.folder.url, executor, str(faults)]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=faults,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    worker = int(wait_for(faults, "part-002.met.*").read_text())
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
+    assert "run the same command to go on" in stderr.splitlines()[-1]
+    assert_gone(worker)
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_a_foreign_package_in_the_working_directory_is_not_imported_by_workers(
+    store: Store, faults: Path, driver: Path, executor: Executor
+) -> None:
+    for name in ("engine", "models"):
+        (faults / name).mkdir()
+        (faults / name / "__init__.py").write_text("raise ImportError('foreign')")
+    command = [sys.executable, str(driver), store.folder.url, executor, str(faults)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=faults, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert_whole(store)
+
+
+def assert_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} outlived its driver")
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make the import of either executor an error."""
+    monkeypatch.setitem(sys.modules, "engine.execution.dask", None)
+    monkeypatch.setitem(sys.modules, "engine.execution.ray", None)
+    yield
+
+
+@pytest.mark.parametrize("executor", CLUSTERS)
+def test_nothing_to_do_starts_no_cluster(
+    store: Store, faults: Path, executor: Executor, no_cluster: None
+) -> None:
+    execute(planned(store, faults, "inline"))
+    finished = execute(planned(store, faults, executor))
+    assert (finished.parts, finished.rows, finished.skipped_rows) == (0, 0, 30)
