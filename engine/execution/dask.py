@@ -1,12 +1,14 @@
 """Parts on a local Dask cluster: for stages without a model, one process and one thread per core."""
 
 import logging
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import cast
 
 import dask.config
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
 
 from engine.execution.events import Event, PartDone
 from engine.execution.plan import StagePlan, available_memory
@@ -35,6 +37,11 @@ class _OpenStage(WorkerPlugin):
     def __init__(self, task: StageTask) -> None:
         self._task = task
         self._run: Callable[[str], PartDone] | None = None
+
+    def setup(self, worker: Worker) -> None:
+        """Leave Ctrl-C, which a terminal sends to every process, to the driver."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def run(self, part: str) -> PartDone:
         if self._run is None:

@@ -1,4 +1,4 @@
-"""Promises under fire: workers and drivers are killed for real, by process id, and nothing is lost or doubled."""
+"""Workers and drivers are killed for real, by process id, and nothing is lost or doubled."""
 
 import os
 import signal
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -167,6 +166,7 @@ def test_ctrl_c_ends_the_driver_and_its_workers(
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=PATIENCE_SECONDS)
     assert "run the same command to go on" in stderr.splitlines()[-1]
+    assert "nanny" not in stderr
     assert_gone(worker)
 
 
@@ -198,11 +198,10 @@ def assert_gone(pid: int) -> None:
 
 
 @pytest.fixture
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the import of either executor an error."""
     monkeypatch.setitem(sys.modules, "engine.execution.dask", None)
     monkeypatch.setitem(sys.modules, "engine.execution.ray", None)
-    yield
 
 
 @pytest.mark.parametrize("executor", CLUSTERS)
