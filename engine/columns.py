@@ -85,11 +85,11 @@ class StructureColumns:
 
 def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return the column as one array."""
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    return column
+    if isinstance(column, pa.Array):
+        return column
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
 
 
 def list_offsets(lists: pa.Array) -> NDArray[np.int64]:

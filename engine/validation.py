@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from engine.coincidence import closest_pairs
 from engine.columns import StructureColumns, contiguous, fixed_size_values, list_offsets
 from engine.conformance import conform, null_elements, rows_with_any
 from engine.derivation import complete, species_of
 from engine.errors import CrysiftError
-from engine.neighbours import closest_pairs
 from engine.schema import REJECTS
 from engine.species import ATOMIC_NUMBERS, Species
 

@@ -1,0 +1,195 @@
+"""Structures in files of named formats: CIF, POSCAR, extended XYZ, FHI-aims and whatever ASE reads."""
+
+import hashlib
+import multiprocessing
+import os
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pebble import ProcessExpired, ProcessPool
+
+from connectors.parsing import (
+    FRAMED,
+    NAMED,
+    Failure,
+    FileTask,
+    Frame,
+    failure,
+    format_of,
+    index_frames,
+    parse,
+)
+from engine.errors import CrysiftError
+from engine.execution.packing import pack, predicted_pairs
+from engine.ingest import PAGE_PAIRS, PAGE_ROWS, Page
+from engine.schema import REJECTS
+from engine.structure import Structure, candidates_table
+
+BYTES_PER_SITE = 40
+TYPICAL_SPECIES = 3
+"""For predicting the cost of a file before it is read."""
+
+
+@dataclass(eq=False)
+class FilesConnector:
+    """Files below ``root``; each gives the structures it holds, or one reject with the reason.
+
+    ``source_id`` is the path relative to ``root``, and ``#frame`` where a file holds several structures.
+    ``format`` names the format of all files; without it the name of each must tell. A file gets
+    ``timeout`` seconds of a worker process.
+    """
+
+    paths: list[Path]
+    root: Path
+    format: str | None = None
+    timeout: float = 60.0
+    source: str = "files"
+    _pool: ProcessPool | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown format, and files none of which names its format."""
+        if self.format is not None:
+            _require_format(self.format)
+        elif not any(format_of(path) for path in self.paths):
+            raise CrysiftError(
+                f"the name of {self.paths[0]} does not tell its format and formats are never guessed; "
+                f"pass --format with one of ASE's names (cif, extxyz, vasp, aims, ...). {NAMED}"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Tell how many files of which format are read from where."""
+        return {
+            "connector": "files",
+            "root": str(self.root),
+            "files": len(self.paths),
+            "format": self.format,
+            "timeout_seconds": self.timeout,
+        }
+
+    def pages(self) -> Iterator[Page]:
+        """Yield pages of whole files and frames, keyed by their names, formats and bytes."""
+        waiting: list[_Unit] = []
+        for path in self.paths:
+            for unit in self._units(path):
+                waiting.append(unit)
+                if len(waiting) > PAGE_ROWS:
+                    *full, last = pack([u.cost for u in waiting], PAGE_PAIRS, PAGE_ROWS)
+                    yield from (_page([waiting[i] for i in rows]) for rows in full)
+                    waiting = [waiting[i] for i in last]
+        for rows in pack([unit.cost for unit in waiting], PAGE_PAIRS, PAGE_ROWS):
+            yield _page([waiting[i] for i in rows])
+
+    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+        """Parse the page's files in worker processes."""
+        tasks: list[FileTask] = page.payload
+        pool = self._workers(len(tasks))
+        futures = [pool.schedule(parse, args=(task, self.source), timeout=self.timeout) for task in tasks]
+        results: list[Structure | Failure] = []
+        for task, future in zip(tasks, futures, strict=True):
+            try:
+                results += future.result()
+            except TimeoutError:
+                late = (
+                    f"{task.path} took longer than {self.timeout:g} s to read as {task.format}; leave it out"
+                )
+                results.append(Failure(task.source_id, "TimeOut", late))
+            except ProcessExpired as error:
+                results.append(replace(failure(task, task.source_id, error), error_class="ParserCrash"))
+        structures = [result for result in results if isinstance(result, Structure)]
+        failures = [result for result in results if isinstance(result, Failure)]
+        return candidates_table(structures), self._rejects(failures)
+
+    def _units(self, path: Path) -> Iterator["_Unit"]:
+        name = self.format or format_of(path)
+        task = FileTask(path, path.relative_to(self.root).as_posix(), name)
+        try:
+            digest, size = _sha256(path), path.stat().st_size
+        except OSError:  # the worker meets it again and tells the reason
+            yield _Unit(task, "unreadable", 0.0)
+            return
+        if name not in FRAMED or size == 0:
+            yield _Unit(task, digest, _predicted_cost(size / BYTES_PER_SITE))
+            return
+        frames = index_frames(path)
+        first_two = list(islice(frames, 2))
+        numbered = replace(task, numbered=len(first_two) > 1)
+        for frame in chain(first_two, frames):
+            yield _Unit(replace(numbered, frames=(frame,)), digest, _predicted_cost(frame.sites))
+
+    def _workers(self, n_tasks: int) -> ProcessPool:
+        """Start the worker processes once; they end with the connector."""
+        if self._pool is None:
+            workers = min(len(os.sched_getaffinity(0)), max(n_tasks, 1))
+            self._pool = ProcessPool(workers, context=multiprocessing.get_context("spawn"))
+            weakref.finalize(self, self._pool.stop)
+        return self._pool
+
+    def _rejects(self, failures: list[Failure]) -> pa.Table:
+        moment = datetime.now(UTC)
+        rows = [
+            {
+                "structure_id": f"{self.source}:{f.source_id}",
+                "source": self.source,
+                "source_id": f.source_id,
+                "error_stage": "read",
+                "error_class": f.error_class,
+                "error_message": f.message,
+                "fetched_at": moment,
+            }
+            for f in failures
+        ]
+        return pa.Table.from_pylist(rows, schema=REJECTS)
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """The least that a page can hold: a file, or a frame of one."""
+
+    task: FileTask
+    digest: str
+    cost: float
+
+
+def _predicted_cost(sites: float) -> float:
+    return float(predicted_pairs(sites, TYPICAL_SPECIES))
+
+
+def _page(units: list[_Unit]) -> Page:
+    """One page; frames of the same file become one task."""
+    identity = hashlib.sha256()
+    tasks: list[FileTask] = []
+    for _, group in groupby(units, key=lambda unit: unit.task.path):
+        members = list(group)
+        frames = tuple(frame for unit in members for frame in unit.task.frames or ())
+        task = members[0].task
+        tasks.append(replace(task, frames=frames) if task.frames is not None else task)
+        span = _span(frames)
+        identity.update(f"{task.source_id}\0{task.format}\0{members[0].digest}\0{span}\0".encode())
+    first, last = tasks[0].source_id, tasks[-1].source_id
+    label = first if first == last else f"{first} to {last}"
+    return Page(key=f"files:{identity.hexdigest()}", label=label, payload=tasks)
+
+
+def _span(frames: tuple[Frame, ...]) -> str:
+    return f"{frames[0].index}-{frames[-1].index}" if frames else "all"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_format(name: str) -> None:
+    from ase.io.formats import ioformats
+
+    if name not in ioformats:
+        raise CrysiftError(
+            f"format {name!r} is not known; name one that ASE reads, such as cif, extxyz, vasp, aims, "
+            "espresso-in, castep-cell, traj (all of them: `ase info --formats`)"
+        )

@@ -1,0 +1,149 @@
+"""Reading one file of a named format; runs in worker processes, where a crash or a hang costs one file."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.structure import Structure
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMAT_OF_EXTENSION = {".cif": "cif", ".extxyz": "extxyz", ".vasp": "vasp"}
+FORMAT_OF_PREFIX = {"POSCAR": "vasp", "CONTCAR": "vasp"}
+FORMAT_OF_NAME = {"geometry.in": "aims"}
+"""File names that leave no doubt about the format; every other file needs its format named."""
+NAMED = (
+    "Without --format only these names tell a format: "
+    f"{', '.join(f'*{end}' for end in FORMAT_OF_EXTENSION)}, "
+    f"{', '.join(f'{start}*' for start in FORMAT_OF_PREFIX)}, {', '.join(FORMAT_OF_NAME)}"
+)
+FRAMED = ("extxyz", "xyz")
+"""Formats of many frames per file whose frames are found without parsing them."""
+
+
+def format_of(path: Path) -> str | None:
+    """Return the format that a file's name leaves no doubt about, in ASE's words, or None."""
+    for prefix, name in FORMAT_OF_PREFIX.items():
+        if path.name.startswith(prefix):
+            return name
+    return FORMAT_OF_NAME.get(path.name) or FORMAT_OF_EXTENSION.get(path.suffix.lower())
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A portion of a file: bytes ``start`` to ``stop`` hold its frame ``index``; ``sites`` as announced."""
+
+    index: int
+    start: int
+    stop: int
+    sites: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a file, or a frame of it, gave no structure."""
+
+    source_id: str
+    error_class: str
+    message: str
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """What a worker reads: a file, or some of its frames; without ``frames`` all that the file holds.
+
+    ``format`` is None where nothing tells it.
+    """
+
+    path: Path
+    source_id: str
+    format: str | None
+    frames: tuple[Frame, ...] | None = None
+    numbered: bool = False
+
+    def frame_id(self, index: int) -> str:
+        """Return the ``source_id`` of one frame."""
+        return f"{self.source_id}#{index}"
+
+
+def parse(task: FileTask, source: str) -> list[Structure | Failure]:
+    """Read the structures of a file; a frame that cannot be read is a failure beside the others."""
+    warnings.simplefilter("ignore")
+    if task.format is None:
+        return [Failure(task.source_id, "UnknownFormat", f"the format of {task.path} is not told. {NAMED}")]
+    if task.frames is not None:
+        return [_parse_frame(task, frame, source) for frame in task.frames]
+    try:
+        return _parse_whole(task, source)
+    except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the file is the one to blame
+        return [failure(task, task.source_id, error)]
+
+
+def failure(task: FileTask, source_id: str, error: BaseException) -> Failure:
+    """Explain that a file, or a frame of it, could not be read."""
+    text = " ".join(str(error).split())[:500] or "no message"
+    message = f"{task.path} is not readable as {task.format}: {text}; correct the file or name its format"
+    return Failure(source_id, type(error).__name__, message)
+
+
+def index_frames(path: Path) -> Iterator[Frame]:
+    """Yield the frames of an XYZ file from their announced atom counts, without parsing them.
+
+    From a line that should be a count and is not, the rest of the file counts as one frame.
+    """
+    with path.open("rb") as stream:
+        index, start = 0, 0
+        while line := stream.readline():
+            if not line.strip():
+                start = stream.tell()
+                continue
+            sites = int(line) if line.strip().isdigit() else -1
+            for _ in range(sites + 1):
+                stream.readline()
+            if sites < 0:
+                stream.seek(0, 2)
+            yield Frame(index, start, stream.tell(), max(sites, 0))
+            index, start = index + 1, stream.tell()
+
+
+def _parse_frame(task: FileTask, frame: Frame, source: str) -> Structure | Failure:
+    source_id = task.frame_id(frame.index) if task.numbered else task.source_id
+    try:
+        with task.path.open("rb") as stream:
+            stream.seek(frame.start)
+            text = stream.read(frame.stop - frame.start).decode()
+        atoms = _read_ase(StringIO(text), task.format)
+        return Structure.from_ase(atoms[0], source, source_id)
+    except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the frame is the one to blame
+        return failure(task, source_id, error)
+
+
+def _parse_whole(task: FileTask, source: str) -> list[Structure | Failure]:
+    if task.format == "cif":
+        structures = _read_cif(task.path, source)
+    else:
+        structures = [Structure.from_ase(atoms, source, "") for atoms in _read_ase(task.path, task.format)]
+    if not structures:
+        return [Failure(task.source_id, "EmptyFile", f"{task.path} holds no structure; remove it")]
+    if len(structures) == 1:
+        return [replace(structures[0], source_id=task.source_id)]
+    return [replace(structure, source_id=task.frame_id(i)) for i, structure in enumerate(structures)]
+
+
+def _read_cif(path: Path, source: str) -> list[Structure]:
+    """Read CIF through pymatgen, which merges shared sites into partial occupancies and checks them."""
+    from pymatgen.io.cif import CifParser
+
+    structures = CifParser(path).parse_structures(primitive=False, on_error="raise")
+    return [Structure.from_pymatgen(structure, source, "") for structure in structures]
+
+
+def _read_ase(file: Path | StringIO, name: str | None) -> "list[Atoms]":
+    from ase.io import read
+
+    frames: Any = read(file, index=":", format=name)
+    return list(frames)
