@@ -12,6 +12,7 @@ from jobs.commands.predict import predict
 from jobs.commands.query import query
 from jobs.commands.screen import screen
 from jobs.commands.status import status
+from jobs.commands.train import train
 from jobs.console import INTERRUPTED
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command(rich_help_panel=RESULTS)(status)
 app.command(rich_help_panel=ONE_STEP)(ingest)
 app.command(rich_help_panel=ONE_STEP)(featurize)
 app.command(rich_help_panel=ONE_STEP)(predict)
+app.command(rich_help_panel=DEVELOPMENT)(train)
 app.command(rich_help_panel=DEVELOPMENT)(bench)
 
 

@@ -57,7 +57,9 @@ class Console:
     def finish(self, summary: dict[str, Any]) -> None:
         """With --json, write the summary as one JSON object on stdout."""
         if self.as_json:
-            sys.stdout.write(json.dumps(summary, indent=2, default=str, allow_nan=False) + "\n")
+            from jobs.tables import json_value
+
+            sys.stdout.write(json.dumps(json_value(summary), indent=2, allow_nan=False) + "\n")
 
     def __enter__(self) -> Self:
         """Begin a command."""

@@ -17,6 +17,8 @@ PASSES = 1000
 SEED = 0
 ALPHA = 0.05
 WEIGHTS = "arise-quip"
+EPOCHS = 300
+TRAINING_SEED = 42
 
 SCIENCE = "Descriptor (lengths as multiples of d_NN)"
 NETWORK = "Bayesian network"

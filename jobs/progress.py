@@ -19,20 +19,27 @@ from rich.text import Text
 from engine.execution import events
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from jobs.console import Console
+    from models.training.train import Epoch
+
+
+INGEST = "ingest"
+"""Name of the bar of the pages of a source; how many rows they hold together is not known beforehand."""
 
 
 class _RateColumn(ProgressColumn):
-    """Structures per second since the stage began."""
+    """Structures (or epochs) per second since the bar began."""
 
     def render(self, task: Task) -> Text:
         """Draw the rate of one bar."""
         elapsed = task.finished_time or task.elapsed
         if not elapsed or not task.completed:
             return Text("")
-        return Text(f"{task.completed / elapsed:,.0f} structures/s", style="cyan")
+        rate = task.completed / elapsed
+        return Text(f"{rate:,.{0 if rate >= 10 else 1}f} {task.fields['unit']}/s", style="cyan")
 
 
 class ProgressBars:
@@ -63,17 +70,21 @@ class ProgressBars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the bars as they are."""
+        if kind is None:
+            self._end(INGEST)
         self._bars.stop()
 
     def __call__(self, event: events.Event) -> None:
         """Take one event of the run."""
         match event:
             case events.StageStarted():
-                self._begin(event.stage, event.rows)
+                self._end(INGEST)
                 if event.skipped_rows:
                     self._console.note(f"{event.stage}: {event.skipped_rows:,} structures are done already")
+                if event.parts:
+                    self._begin(event.stage, event.rows)
             case events.PageDone():
-                self._advance("ingest", event.rows + event.rejected, event.rejected)
+                self._advance(INGEST, event.rows + event.rejected, event.rejected)
             case events.PartDone():
                 self._advance(event.stage, event.rows, event.failed)
             case events.WorkerLost():
@@ -83,10 +94,23 @@ class ProgressBars:
             case events.StageFinished():
                 self._end(event.stage)
 
+    def count_epochs(self, network: str, epochs: int) -> Callable[[Epoch], None]:
+        """Draw a bar for a training; return the listener that takes its epochs."""
+        of = f"{epochs:,}"
+        bar = self._bars.add_task(
+            f"train {network}", total=epochs, visible=False, of=of, unit="epochs", failed=""
+        )
+
+        def count(epoch: Epoch) -> None:
+            told = f"validation accuracy {epoch.validation_accuracy:.4f}"
+            self._bars.update(bar, completed=epoch.number, visible=True, failed=told)
+
+        return count
+
     def _begin(self, stage: str, rows: int | None) -> TaskID:
         of = "…" if rows is None else f"{rows:,}"
         self._failed[stage] = 0
-        self._tasks[stage] = self._bars.add_task(stage, total=rows, of=of, failed="")
+        self._tasks[stage] = self._bars.add_task(stage, total=rows, of=of, failed="", unit="structures")
         return self._tasks[stage]
 
     def _advance(self, stage: str, rows: int, failed: int) -> None:

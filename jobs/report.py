@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from jobs.screening import ScreenResult
 
 PROTOTYPES_SHOWN = 10
+SHOWN = [
+    "structure_id",
+    "formula",
+    "prototype",
+    "probability",
+    "mutual_information",
+    "ood_score",
+    "ood_p_value",
+    "is_ood",
+]
 
 _PREDICTION_COLUMNS = """structure_id, formula, nsites, prototype, probability, mutual_information,
     ood_score, ood_p_value, is_ood, nearest_class"""
@@ -63,20 +73,21 @@ def print_report(console: Console, result: ScreenResult, top: int) -> None:
         heading = f"The {strangest.num_rows} most out-of-distribution structures"
         if summary["predictions"] <= top:
             heading = "The structures, the least known first"
-        console.show(rich_table(strangest, heading))
+        console.show(rich_table(strangest.select(SHOWN), heading, decimals=3))
     console.say()
     if summary["predictions"] > top:
         _print_prototypes(console, result)
     _print_failures(console, summary["failures"])
     _print_counts(console, summary)
     for name, place in summary["tables"].items():
-        console.say(f"  {name:<12} {place}")
+        console.say(f"  {name:<18} {place}")
     console.say(f'\nAsk on: crysift query "SELECT * FROM predictions_arise" --store {result.store_url}')
 
 
 def _print_prototypes(console: Console, result: ScreenResult) -> None:
     table = result.prototypes()
-    console.show(rich_table(table.slice(0, PROTOTYPES_SHOWN), "Prototypes, the most frequent first"))
+    shown = table.slice(0, PROTOTYPES_SHOWN)
+    console.show(rich_table(shown, "Prototypes, the most frequent first", decimals=3))
     if table.num_rows > PROTOTYPES_SHOWN:
         console.say(f"… and {table.num_rows - PROTOTYPES_SHOWN} more")
     console.say()

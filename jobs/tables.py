@@ -15,20 +15,24 @@ if TYPE_CHECKING:
 LONGEST_LIST = 6
 
 
-def rich_table(table: pa.Table, title: str | None = None) -> RichTable:
-    """Lay out an Arrow table for the terminal; numbers to the right, long lists abbreviated."""
+def rich_table(table: pa.Table, title: str | None = None, decimals: int | None = None) -> RichTable:
+    """Lay out an Arrow table for the terminal; numbers to the right, long lists abbreviated.
+
+    `decimals` rounds all numbers to as many places; without it each keeps four significant digits.
+    """
     import pyarrow.types as kinds
 
     shown = RichTable(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for field in table.schema:
         numeric = kinds.is_integer(field.type) or kinds.is_floating(field.type)
-        shown.add_column(field.name, justify="right" if numeric else "left", overflow="fold")
+        heading = field.name if decimals is None else field.name.replace("_", " ")
+        shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in table.to_pylist():
-        shown.add_row(*(Text(cell_text(value)) for value in row.values()))
+        shown.add_row(*(Text(cell_text(value, decimals)) for value in row.values()))
     return shown
 
 
-def cell_text(value: Any) -> str:
+def cell_text(value: Any, decimals: int | None = None) -> str:
     """Return one value as a person reads it."""
     match value:
         case None:
@@ -38,7 +42,7 @@ def cell_text(value: Any) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:.4g}"
+            return f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}"
         case bytes():
             return value.hex()[:16] + "…" if len(value) > 8 else value.hex()
         case list() if len(value) > LONGEST_LIST:
