@@ -1,8 +1,9 @@
 """Neighbours of one sublattice in another: compiled cell lists over explicit periodic images.
 
-A search for β neighbours of α atoms lists the images of the β atoms that can be within reach of any α atom, sorted into
-cubic cells, so that the atoms of consecutive cells along x lie behind one another in memory. Whatever the dimension of
-the periodicity, the shape of the cell and the size of the search, this is the only neighbour search of the project.
+A search for β neighbours of α atoms lists the images of the β atoms that can be within reach of any α atom,
+sorted into cubic cells, so that the atoms of consecutive cells along x lie behind one another in memory.
+Whatever the dimension of the periodicity, the shape of the cell and the size of the search, this is the only
+neighbour search of the project.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Images(NamedTuple):
     y: Floats
     z: Floats
     key: Ints
-    """3·index + 1 + s, where s is 0 for the atom itself, and otherwise the sign of its lattice translation."""
+    """3·index + 1 + s: s is 0 for the atom itself, and otherwise the sign of its lattice translation."""
     start: Ints
     """First image of each cell, and the number of images at the end."""
     origin: Floats
@@ -49,14 +50,14 @@ class Images(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def reduced_cell(lattice: Floats, periodic: NDArray[np.bool_]) -> Cell:
-    """Shorten the periodic lattice vectors by one another and complete the cell along the other directions."""
+    """Shorten the periodic lattice vectors by one another; complete the cell along the other directions."""
     vectors = np.zeros((3, 3))
     for k in range(3):
         if periodic[k]:
             vectors[k] = lattice[k]
     _shorten(vectors, periodic)
     _complete(vectors, periodic)
-    inverse = np.linalg.inv(vectors)
+    inverse: Floats = np.linalg.inv(vectors).astype(np.float64)
     heights = np.empty(3)
     for k in range(3):
         heights[k] = 1.0 / np.sqrt(inverse[0, k] ** 2 + inverse[1, k] ** 2 + inverse[2, k] ** 2)
@@ -136,18 +137,14 @@ def images_within(centers: Floats, positions: Floats, cell: Cell, reach: float, 
     high = np.array([centers[:, k].max() + reach for k in range(3)])
     x, y, z, key = _list_images(centers, positions, cell, reach, low, high)
     edge, shape = _grid(low, high, reach / divisions, x.size)
-    cells = int(shape[0] * shape[1] * shape[2])
-    start = np.zeros(cells + 1, np.int64)
     where = np.empty(x.size, np.int64)
     for i in range(x.size):
         cx = min(int((x[i] - low[0]) / edge), shape[0] - 1)
         cy = min(int((y[i] - low[1]) / edge), shape[1] - 1)
         cz = min(int((z[i] - low[2]) / edge), shape[2] - 1)
         where[i] = (cz * shape[1] + cy) * shape[0] + cx
-        start[where[i] + 1] += 1
-    for c in range(cells):
-        start[c + 1] += start[c]
-    return _sorted_by_cell(x, y, z, key, where, start, low, edge, shape)
+    order, start = _sort_by_cell(where, int(shape[0] * shape[1] * shape[2]))
+    return Images(x[order], y[order], z[order], key[order], start, low, edge, shape)
 
 
 @njit(cache=True, nogil=True)
@@ -206,30 +203,24 @@ def _grid(low: Floats, high: Floats, edge: float, images: int) -> tuple[float, I
 
 
 @njit(cache=True, nogil=True)
-def _sorted_by_cell(
-    x: Floats,
-    y: Floats,
-    z: Floats,
-    key: Ints,
-    where: Ints,
-    start: Ints,
-    origin: Floats,
-    edge: float,
-    shape: Ints,
-) -> Images:
-    """Counting sort of the images by cell."""
+def _sort_by_cell(where: Ints, cells: int) -> tuple[Ints, Ints]:
+    """Order of the images by cell, and the first of each cell (cells + 1,), by a counting sort."""
+    start = np.zeros(cells + 1, np.int64)
+    for i in range(where.size):
+        start[where[i] + 1] += 1
+    for c in range(cells):
+        start[c + 1] += start[c]
     fill = start[:-1].copy()
-    sx, sy, sz, sk = np.empty_like(x), np.empty_like(x), np.empty_like(x), np.empty_like(key)
-    for i in range(x.size):
-        target = fill[where[i]]
+    order = np.empty(where.size, np.int64)
+    for i in range(where.size):
+        order[fill[where[i]]] = i
         fill[where[i]] += 1
-        sx[target], sy[target], sz[target], sk[target] = x[i], y[i], z[i], key[i]
-    return Images(sx, sy, sz, sk, start, origin, edge, shape)
+    return order, start
 
 
 @njit(cache=True, nogil=True)
 def runs_within(images: Images, px: float, py: float, pz: float, reach: float, runs: Ints) -> int:
-    """Write the (first, last + 1) ranges of images that can be within `reach` of a point; return their number.
+    """Write the (first, last + 1) ranges of images that can be within `reach` of a point; return how many.
 
     `runs` (n, 2) must hold as many rows as there are rows of cells within reach.
     """

@@ -19,13 +19,13 @@ _GROWTH = 1.5
 def typical_distance(distances: Floats) -> float:
     """The most frequent nearest-neighbour distance, Å, weighted by the inverse square of the distance.
 
-    `distances` (n,) are histogrammed in 100 bins between their extremes, each count is divided by the square of the
-    bin's left edge, and the centre of the largest bin is returned; equal distances are returned as they are
-    (Leitherer et al., Nat. Commun. 12, 6234 (2021), Methods, "Isotropic scaling").
+    `distances` (n,) are histogrammed in 100 bins between their extremes, each count is divided by the
+    square of the bin's left edge, and the centre of the largest bin is returned; equal distances are returned
+    as they are (Leitherer et al., Nat. Commun. 12, 6234 (2021), Methods, "Isotropic scaling").
     """
     low, high = distances.min(), distances.max()
     if high - low < EQUAL_SPREAD:
-        return low
+        return float(low)
     edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
     counts = np.zeros(HISTOGRAM_BINS)
     for distance in distances:
@@ -36,7 +36,7 @@ def typical_distance(distances: Floats) -> float:
             index += 1
         counts[index] += 1.0
     largest = np.argmax(counts / edges[:-1] ** 2)
-    return 0.5 * (edges[largest] + edges[largest + 1])
+    return float(0.5 * (edges[largest] + edges[largest + 1]))
 
 
 @njit(cache=True, nogil=True)
@@ -82,7 +82,7 @@ def _volume(centers: Floats, positions: Floats, cell: Cell) -> float:
             low = min((centers @ cell.inverse)[:, k].min(), (positions @ cell.inverse)[:, k].min())
             high = max((centers @ cell.inverse)[:, k].max(), (positions @ cell.inverse)[:, k].max())
             volume *= max(high - low, 2.0)
-    return volume
+    return float(volume)
 
 
 @njit(cache=True, nogil=True)
@@ -90,19 +90,22 @@ def _farthest(centers: Floats, positions: Floats, cell: Cell) -> float:
     """A distance, Å, within which every centre must find a neighbour if it has one at all."""
     square = 0.0
     for k in range(3):
-        span = max(centers[:, k].max(), positions[:, k].max()) - min(centers[:, k].min(), positions[:, k].min())
+        span = max(centers[:, k].max(), positions[:, k].max()) - min(
+            centers[:, k].min(), positions[:, k].min()
+        )
         square += span**2
     for k in range(3):
         if cell.periodic[k]:
             square += (cell.vectors[k] ** 2).sum()
-    return np.sqrt(square) + 1e-6
+    return float(np.sqrt(square)) + 1e-6
 
 
 @njit(cache=True, nogil=True)
 def d_nn(positions: Floats, bounds: Ints, cell: Cell) -> Floats:
     """d_NN(α, β), (S, S) Å, of all ordered pairs of sublattices; infinite where there is no neighbour.
 
-    `positions` (n, 3) Å are wrapped and ordered by species: species s has the rows bounds[s] … bounds[s + 1] − 1.
+    `positions` (n, 3) Å are wrapped and ordered by species: species s has the rows
+    bounds[s] … bounds[s + 1] − 1.
     """
     count = bounds.size - 1
     lengths = np.full((count, count), np.inf)

@@ -1,6 +1,7 @@
 """SOAP descriptors of the ARISE network, by our own kernel or by DScribe."""
 
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
+from engine.descriptors.soap.stage import SoapStage
 from engine.descriptors.soap.vector import SoapResult, soap_vector
 
-__all__ = ["SOAP_WIDTH", "SoapResult", "SoapSettings", "soap_vector"]
+__all__ = ["SOAP_WIDTH", "SoapResult", "SoapSettings", "SoapStage", "soap_vector"]

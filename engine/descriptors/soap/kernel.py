@@ -1,12 +1,13 @@
 """The SOAP kernel: one sum over neighbour pairs for each ordered pair of species, then one power spectrum.
 
 The coefficients c_nlm are averaged over the centres before they are squared, so a pair of species needs
-c_nlm ∝ Σ_pairs g_nl(r) Y_lm(r̂) only. With the radial functions as splines, g_nl(r) = Σ_k B_k(r) G_knl, this is
-Σ_k G_knl A_klm with A_klm = Σ_pairs B_k(r) Y_lm(r̂): a neighbour adds its 49 harmonics to six nodes, whatever the radial
-basis, and the basis enters once, in a small product at the end.
+c_nlm ∝ Σ_pairs g_nl(r) Y_lm(r̂) only. With the radial functions as splines, g_nl(r) = Σ_k B_k(r) G_knl, this
+is Σ_k G_knl A_klm with A_klm = Σ_pairs B_k(r) Y_lm(r̂): a neighbour adds its 49 harmonics to six nodes,
+whatever the radial basis, and the basis enters once, in a small product at the end.
 
-Within one sublattice (α = β) every pair occurs in both directions, so the odd l vanish and half of the pairs suffice.
-If d_NN(α, β) = d_NN(β, α), the two spectra are equal, since they differ by (−1)^l and a factor; one is computed.
+Within one sublattice (α = β) every pair occurs in both directions, so the odd l vanish and half of the pairs
+suffice. If d_NN(α, β) = d_NN(β, α), the two spectra are equal, since the coefficients differ by (−1)^l and a
+factor; one is computed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ N_PADDED = 12
 _DIVISIONS = 3
 _EVEN = 32
 _SLOTS = 56
-"""The 28 harmonics of even l, padded to 32, come before the 21 of odd l, padded to 24: whole vector registers."""
+"""The 28 harmonics of even l, padded to 32, come before the 21 of odd l, padded to 24: whole registers."""
 
 
 class Table(NamedTuple):
@@ -56,6 +57,8 @@ class Workspace(NamedTuple):
     """(6, BLOCK)."""
     row: Floats
     """(56,)."""
+    nodes: Floats
+    """(nodes, 56): the A_klm of the pair of species at hand."""
 
 
 @lru_cache(maxsize=128)
@@ -106,22 +109,28 @@ _SECTORAL = _sectoral()
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _legendre(order: int, m: int, z: Floats, before: Floats, last: Floats, now: Floats) -> None:
+    """P_lm(z) without its sin^m θ, normalised on the sphere, from those of l − 2 and l − 1."""
+    a, b = _A[order, m], _B[order, m]
+    if order == m:
+        now[:] = _SECTORAL[m]
+    elif order == m + 1:
+        for i in range(z.size):
+            now[i] = a * z[i] * last[i]
+    else:
+        for i in range(z.size):
+            now[i] = a * (z[i] * last[i] - b * before[i])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
-    """Real orthonormal spherical harmonics of unit vectors (n,), written to the columns of `out` (56, ≥ n) in the order of `SLOTS`."""
+    """Real orthonormal spherical harmonics of unit vectors (n,), in rows `SLOTS` of `out` (56, ≥ n)."""
     n = x.size
     cosine, sine = np.ones(n), np.zeros(n)
     before, last, now = np.empty(n), np.empty(n), np.empty(n)
     for m in range(L_MAX + 1):
         for order in range(m, L_MAX + 1):
-            a, b = _A[order, m], _B[order, m]
-            if order == m:
-                now[:] = _SECTORAL[m]
-            elif order == m + 1:
-                for i in range(n):
-                    now[i] = a * z[i] * last[i]
-            else:
-                for i in range(n):
-                    now[i] = a * (z[i] * last[i] - b * before[i])
+            _legendre(order, m, z, before, last, now)
             plus = out[SLOTS[order * order + order + m]]
             minus = out[SLOTS[order * order + order - m]]
             if m > 0:
@@ -138,7 +147,7 @@ def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _spline_weights(distance: Floats, table: Table, out: Floats) -> None:
-    """The six uniform quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
+    """The six quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
     inverse_spacing = 1.0 / table.spacing
     taper = max(table.taper, 1e-300)
     for i in range(distance.size):
@@ -172,8 +181,8 @@ def _cosine_step(t: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_block(count: int, length: float, table: Table, even_only: bool, work: Workspace, nodes: Floats) -> None:
-    """Add the harmonics of the first `count` vectors in `work`, Å, each weighted by six splines, to the nodes."""
+def _add_block(count: int, length: float, table: Table, even_only: bool, work: Workspace) -> None:
+    """Add the harmonics of the first `count` vectors in `work`, Å, weighted by splines, to its nodes."""
     for i in range(BLOCK):
         r = np.sqrt(work.x[i] * work.x[i] + work.y[i] * work.y[i] + work.z[i] * work.z[i])
         work.x[i] /= r
@@ -183,13 +192,20 @@ def _add_block(count: int, length: float, table: Table, even_only: bool, work: W
     harmonics(work.x, work.y, work.z, work.harmonics)
     _spline_weights(work.distance, table, work.weights)
     inverse_spacing = 1.0 / table.spacing
-    w, row = work.weights, work.row
+    w, row, nodes = work.weights, work.row, work.nodes
     width = _EVEN if even_only else _SLOTS
     for i in range(count):
         for q in range(width):
             row[q] = work.harmonics[q, i]
         k = int(work.distance[i] * inverse_spacing)
-        n0, n1, n2, n3, n4, n5 = nodes[k], nodes[k + 1], nodes[k + 2], nodes[k + 3], nodes[k + 4], nodes[k + 5]
+        n0, n1, n2, n3, n4, n5 = (
+            nodes[k],
+            nodes[k + 1],
+            nodes[k + 2],
+            nodes[k + 3],
+            nodes[k + 4],
+            nodes[k + 5],
+        )
         w0, w1, w2, w3, w4, w5 = w[0, i], w[1, i], w[2, i], w[3, i], w[4, i], w[5, i]
         for q in range(width):
             n0[q] += w0 * row[q]
@@ -209,9 +225,8 @@ def _add_pairs(
     length: float,
     table: Table,
     work: Workspace,
-    nodes: Floats,
 ) -> int:
-    """Add all β neighbours of all α atoms to the nodes (K, 56); return the number of pairs found.
+    """Add all β neighbours of all α atoms to the nodes; return the number of pairs found.
 
     With `same` (α = β) each pair is found in one of its two directions.
     """
@@ -229,11 +244,11 @@ def _add_pairs(
                 work.x[filled], work.y[filled], work.z[filled] = x, y, z
                 filled += (x * x + y * y + z * z <= square) & (images.key[j] > after)
                 if filled == BLOCK:
-                    _add_block(filled, length, table, same, work, nodes)
+                    _add_block(filled, length, table, same, work)
                     total += filled
                     filled = 0
     if filled > 0:
-        _add_block(filled, length, table, same, work, nodes)
+        _add_block(filled, length, table, same, work)
     return total + filled
 
 
@@ -263,7 +278,7 @@ def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _power_spectrum(c: Floats, out: Floats) -> None:
-    """Normalised p_nn'l = π √(8/(2l+1)) Σ_m c_nlm c_n'lm for n ≥ n', off-diagonal terms times √2, in `out` (316,)."""
+    """Normalised p_nn'l = π √(8/(2l+1)) Σ_m c_nlm c_n'lm, n ≥ n', √2 off the diagonal, in `out` (316,)."""
     index = 0
     norm = 0.0
     for n in range(N_MAX):
@@ -285,15 +300,14 @@ def _power_spectrum(c: Floats, out: Floats) -> None:
 def average_spectrum(
     positions: Floats, bounds: Ints, cell: Cell, lengths: Floats, table: Table
 ) -> tuple[Floats, int]:
-    """Mean over the ordered pairs of species of their normalised power spectra, (316,), and the neighbour pairs.
+    """Mean (316,) over ordered pairs of species of their normalised power spectra, and the neighbour pairs.
 
-    `positions` (n, 3) Å are wrapped and ordered by species with the rows bounds[s] … bounds[s + 1] − 1 for species s;
-    `lengths` (S, S) Å are the d_NN(α, β)·x. A pair of species without neighbours contributes zeros.
+    `positions` (n, 3) Å are wrapped and ordered by species: species s has the rows bounds[s] … bounds[s + 1]
+    − 1. `lengths` (S, S) Å are the d_NN(α, β)·x. A pair of species without neighbours contributes zeros.
     """
     count = bounds.size - 1
     mean, spectrum = np.zeros(SOAP_WIDTH), np.zeros(SOAP_WIDTH)
-    nodes, c = np.empty((table.coefficients.shape[1], _SLOTS)), np.empty((N_LM, N_PADDED))
-    work = _workspace()
+    work, c = _workspace(table), np.empty((N_LM, N_PADDED))
     pairs = 0
     for a in range(count):
         centers = positions[bounds[a] : bounds[a + 1]]
@@ -301,10 +315,10 @@ def average_spectrum(
             same, mirrored = a == b, abs(lengths[a, b] - lengths[b, a]) < EQUAL_SPREAD
             if not lengths[a, b] < np.inf or (mirrored and b < a):
                 continue
-            nodes[:] = 0.0
+            work.nodes[:] = 0.0
             neighbors = positions[bounds[b] : bounds[b + 1]]
-            found = _add_pairs(centers, neighbors, cell, same, lengths[a, b], table, work, nodes)
-            _contract(nodes, table.coefficients, same, c)
+            found = _add_pairs(centers, neighbors, cell, same, lengths[a, b], table, work)
+            _contract(work.nodes, table.coefficients, same, c)
             if same:
                 c *= 2.0
                 c[0] += centers.shape[0] * table.center
@@ -316,7 +330,7 @@ def average_spectrum(
 
 
 @njit(cache=True, nogil=True)
-def _workspace() -> Workspace:
+def _workspace(table: Table) -> Workspace:
     return Workspace(
         np.ones(BLOCK),
         np.ones(BLOCK),
@@ -325,4 +339,5 @@ def _workspace() -> Workspace:
         np.zeros((_SLOTS, BLOCK + 8)),
         np.zeros((6, BLOCK)),
         np.zeros(_SLOTS),
+        np.zeros((table.coefficients.shape[1], _SLOTS)),
     )

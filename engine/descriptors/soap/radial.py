@@ -37,10 +37,11 @@ _SMALLEST = 1e-30
 class RadialTable:
     """B-spline coefficients of the radial functions, and how a distance enters them.
 
-    `coefficients` is (nodes, L_MAX + 1, N_MAX): g_nl(r) = Σ_k B(r/spacing − k) · coefficients[k, l, n], with the six
-    nodes k = floor(r/spacing) … +5 counting. `reach` is the largest distance that counts. Neighbours are weighted
-    by a cosine that falls from 1 at `reach − taper` to 0 at `reach`; with a taper of 0 they are cut off sharply.
-    `center` (N_MAX,) is what the central atom adds to l = 0 per centre, zero where it is not counted.
+    `coefficients` is (nodes, L_MAX + 1, N_MAX): g_nl(r) = Σ_k B(r/spacing − k) · coefficients[k, l, n], where
+    the six nodes k = floor(r/spacing) … +5 count. `reach` is the largest distance that counts. Neighbours are
+    weighted by a cosine that falls from 1 at `reach − taper` to 0 at `reach`; with a taper of 0 they are cut
+    off sharply. `center` (N_MAX,) is what the central atom adds to l = 0 per centre, zero where it is not
+    counted.
     """
 
     coefficients: Array
@@ -89,9 +90,9 @@ def quip_functions(settings: SoapSettings) -> RadialFunctions:
 def gto_functions(settings: SoapSettings) -> RadialFunctions:
     """Gaussian-type orbitals r^l Σ β exp(−α r²), projected on a neighbour's Gaussian analytically.
 
-    Exponents α let orbital n of degree l decay to 1e-3 at equispaced radii from 1 to R_C and β orthonormalises them
-    (Himanen et al., Comput. Phys. Commun. 247, 106949 (2020), eqs. 15–18). The projection uses
-    ∫ r^(l+2) exp(−p r²) i_l(2 q r) dr = (√π/4) q^l p^(−l−3/2) exp(q²/p).
+    Exponents α let orbital n of degree l decay to 1e-3 at equispaced radii from 1 to R_C, and β
+    orthonormalises them (Himanen et al., Comput. Phys. Commun. 247, 106949 (2020), section 2.3). The
+    projection uses ∫ r^(l+2) exp(−p r²) i_l(2 q r) dr = (√π/4) q^l p^(−l−3/2) exp(q²/p).
     """
     exponent = 0.5 / settings.sigma**2
     radii = np.linspace(1.0, settings.cutoff, N_MAX)
@@ -143,9 +144,9 @@ def _spline(functions: RadialFunctions, spacing: float, reach: float) -> Array:
     """Coefficients of the uniform B-spline that interpolates `functions` on [0, reach]."""
     margin = 24
     last = int(np.ceil(reach / spacing))
-    samples = np.arange(-margin, last + margin + 1) * spacing
+    samples = (np.arange(-margin, last + margin + 1) * spacing).astype(np.float64)
     spline = make_interp_spline(samples, functions(samples), k=SPLINE_DEGREE)
     first = margin - SPLINE_DEGREE // 2
-    coefficients = np.ascontiguousarray(spline.c[first : first + last + SPLINE_DEGREE + 1])
+    coefficients = np.array(spline.c[first : first + last + SPLINE_DEGREE + 1], dtype=np.float64)
     coefficients[np.abs(coefficients) < _SMALLEST] = 0.0
     return coefficients

@@ -20,8 +20,8 @@ class SoapResult(NamedTuple):
     """(316,), the mean of unit vectors."""
     d_nn_min: float
     """Å, the smallest d_NN(α, β); NaN where no atom has a neighbour."""
-    n_pairs: int
-    """Ordered neighbour pairs within the cutoffs of all pairs of species."""
+    n_pairs: int | None
+    """Ordered neighbour pairs within the cutoffs of all pairs of species; DScribe does not tell."""
 
 
 def soap_vector(
@@ -33,27 +33,32 @@ def soap_vector(
 ) -> SoapResult:
     """SOAP vector of a structure as the ARISE network reads it.
 
-    `positions` (n, 3) Å Cartesian, `species` (n,) integers (equal means the same species), `lattice` (3, 3) Å as rows
-    (those of non-periodic directions are ignored), `periodic` (3,). Source: Leitherer et al., Nat. Commun. 12, 6234
-    (2021), Methods: for each ordered pair of species the structure is scaled by d_NN(α, β)·x, the coefficients are
-    averaged over the α atoms, and the normalised power spectra are averaged over the pairs.
+    `positions` (n, 3) Å Cartesian, `species` (n,) integers (equal means the same species), `lattice` (3, 3) Å
+    as rows (those of non-periodic directions are ignored), `periodic` (3,). Source: Leitherer et al., Nat.
+    Commun. 12, 6234 (2021), Methods: for each ordered pair of species the structure is scaled by d_NN(α,
+    β)·x, the coefficients are averaged over the α atoms, and the normalised power spectra are averaged over
+    the pairs.
     """
     sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
     lengths = d_nn(sublattices, bounds, cell)
+    scaled = lengths * settings.scale
     if settings.backend == "dscribe":
         from engine.descriptors.soap.dscribe_backend import average_spectrum_dscribe
 
-        vector, pairs = average_spectrum_dscribe(sublattices, bounds, cell, lengths * settings.scale, settings)
+        pairs = None
+        vector = average_spectrum_dscribe(sublattices, bounds, cell, scaled, settings)
     else:
-        vector, pairs = average_spectrum(sublattices, bounds, cell, lengths * settings.scale, kernel_table(settings))
+        vector, pairs = average_spectrum(
+            sublattices, bounds, cell, lengths * settings.scale, kernel_table(settings)
+        )
     shortest = float(lengths.min())
-    return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), int(pairs))
+    return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)
 
 
 def by_species(
     positions: Floats, species: Ints, lattice: Floats, periodic: NDArray[np.bool_]
 ) -> tuple[Floats, Ints, Cell]:
-    """Positions wrapped into a reduced cell and ordered by species, the bounds of each species, and the cell."""
+    """Positions wrapped into a reduced cell and ordered by species, the species' bounds, and the cell."""
     cell = reduced_cell(np.ascontiguousarray(lattice, dtype=np.float64), np.asarray(periodic, dtype=np.bool_))
     order = np.argsort(species, kind="stable")
     _, counts = np.unique(species, return_counts=True)

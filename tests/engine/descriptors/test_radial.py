@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.interpolate import BSpline
+
+from engine.descriptors.soap.radial import (
+    SPLINE_DEGREE,
+    gto_functions,
+    gto_reach,
+    quip_functions,
+    radial_table,
+)
+from engine.descriptors.soap.settings import L_MAX, SoapSettings
+from engine.errors import CrysiftError
+
+SETTINGS = [
+    SoapSettings(basis=basis, cutoff=cutoff, sigma=sigma)
+    for basis in ("quip", "gto")
+    for cutoff, sigma in ((3.0, 0.08), (4.0, 0.1), (5.0, 0.12))
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_the_table_reproduces_the_radial_functions(settings):
+    table = radial_table(settings)
+    functions = (quip_functions if settings.basis == "quip" else gto_functions)(settings)
+    r = np.random.default_rng(0).uniform(0.0, table.reach, 500)
+    node = (r / table.spacing).astype(int)
+    spline = BSpline.basis_element(np.arange(SPLINE_DEGREE + 2), extrapolate=False)
+    values = sum(
+        spline(r / table.spacing - node + SPLINE_DEGREE - j)[:, None, None] * table.coefficients[node + j]
+        for j in range(SPLINE_DEGREE + 1)
+    )
+    exact = functions(r)
+    assert np.abs(values - exact).max() < 2e-7 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_no_table_holds_denormal_numbers(settings):
+    magnitudes = np.abs(radial_table(settings).coefficients)
+    assert magnitudes[magnitudes > 0].min() >= 1e-30
+
+
+def test_the_orbitals_are_the_integrals_of_a_neighbours_gaussian():
+    """The closed form against quadrature of its definition, for one orbital of each degree."""
+    settings = SoapSettings(basis="gto")
+    a = 0.5 / settings.sigma**2
+    distance, degrees = 2.3, range(L_MAX + 1)
+    radii = np.linspace(1.0, settings.cutoff, 9)
+    closed = gto_functions(settings)(np.array([distance]))[0]
+    for order in degrees:
+        alpha = np.log(radii**order / 1e-3) / radii**2
+
+        def overlap(i, j, order=order, alpha=alpha):
+            return quad(
+                lambda r: r ** (2 * order + 2) * np.exp(-(alpha[i] + alpha[j]) * r * r), 0, 30, limit=200
+            )[0]
+
+        norm = np.array([[overlap(i, j) for j in range(9)] for i in range(9)])
+        values, vectors = np.linalg.eigh(norm)
+        beta = vectors @ np.diag(values**-0.5) @ vectors.T
+        raw = np.array([_projection(order, alpha[i], a, distance) for i in range(9)])
+        np.testing.assert_allclose(closed[order], beta @ raw, rtol=2e-4, atol=1e-6)
+
+
+def _projection(order, alpha, a, distance):
+    """4π ∫ r^(l+2) exp(−α r²) exp(−a(r² + d²)) i_l(2 a r d) dr."""
+    from scipy.special import ive
+
+    def integrand(r):
+        z = 2 * a * r * distance
+        bessel = np.sqrt(np.pi / (2 * z)) * ive(order + 0.5, z)
+        return r ** (order + 2) * np.exp(-alpha * r * r - a * (r - distance) ** 2) * bessel
+
+    return 4 * np.pi * quad(integrand, 1e-9, 8, points=[distance], limit=200)[0]
+
+
+def test_the_padded_cutoff_is_where_a_neighbours_gaussian_has_fallen_to_a_thousandth():
+    settings = SoapSettings(basis="gto")
+    beyond = gto_reach(settings) - settings.cutoff
+    assert np.exp(-(beyond**2) / (2 * settings.sigma**2)) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "part"),
+    [
+        ("cutoff", 100.0, "cutoff = 100 is outside"),
+        ("sigma", 0.0, "sigma = 0 is outside"),
+        ("basis", "sto", '"sto" is none of quip, gto'),
+        ("backend", "dscribe", 'basis "gto"'),
+    ],
+)
+def test_impossible_settings_are_named(field, value, part):
+    with pytest.raises(CrysiftError, match=part):
+        SoapSettings(**{field: value})
