@@ -8,7 +8,16 @@ from contextlib import contextmanager
 from typing import cast
 
 import dask.config
-from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed import (
+    Client,
+    Future,
+    KilledWorker,
+    LocalCluster,
+    Worker,
+    WorkerPlugin,
+    as_completed,
+    get_worker,
+)
 
 from engine.execution.events import Event, PartDone
 from engine.execution.plan import StagePlan, available_memory
@@ -38,7 +47,7 @@ class _OpenStage(WorkerPlugin):
         self._task = task
         self._run: Callable[[str], PartDone] | None = None
 
-    def setup(self, worker: Worker) -> None:
+    def setup(self, worker: Worker) -> None:  # noqa: ARG002 -- Dask's signature
         """Leave Ctrl-C, which a terminal sends to every process, to the driver."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,6 +118,8 @@ def _client(plan: StagePlan) -> Iterator[Client]:
             processes=True,
             memory_limit=available_memory() // plan.workers,
             dashboard_address=None,
+            # Even without a dashboard the scheduler serves HTTP, by default on a port that another run may hold.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False) as client,

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
 
 from engine.errors import CrysiftError
-from engine.execution import execute, plan_stage
+from engine.execution import Executor, execute, plan_stage
 from engine.stage import Resources
 from engine.store import Fingerprint, Store
 from tests.engine.execution.stages import STRUCTURES, SquareStage, fill
@@ -103,7 +104,7 @@ def test_other_settings_are_refused_unless_a_table_is_to_be_added(store: Store) 
 
 def test_an_unknown_executor_is_refused_with_the_choices(store: Store) -> None:
     with pytest.raises(CrysiftError, match="no executor 'spark': choose auto, inline, dask, ray"):
-        plan_stage(store, SquareStage(), "spark")  # type: ignore[arg-type] -- what a command line may pass
+        plan_stage(store, SquareStage(), cast(Executor, "spark"))
 
 
 def test_a_stage_reads_the_table_it_is_given(store: Store) -> None:
