@@ -1,0 +1,201 @@
+import importlib
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.io import write
+
+from connectors import open_source
+from connectors.files import FilesConnector
+from connectors.parsing import index_frames
+from engine.errors import CrysiftError
+from engine.ingest import Connector
+from engine.structure import structures_in
+
+
+def read_all(connector: Connector) -> tuple[pa.Table, pa.Table]:
+    results = [connector.read(page) for page in connector.pages()]
+    return pa.concat_tables([r[0] for r in results]), pa.concat_tables([r[1] for r in results])
+
+
+@pytest.fixture
+def salt() -> Atoms:
+    return bulk("NaCl", "rocksalt", a=5.64)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, salt: Atoms) -> Path:
+    """A folder of one structure in every format that a name can tell."""
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / "salt.cif", salt)
+    write(tmp_path / "POSCAR_salt", salt, format="vasp")
+    write(tmp_path / "deep" / "salt.vasp", salt, format="vasp")
+    write(tmp_path / "deep" / "geometry.in", salt, format="aims")
+    write(tmp_path / "salt.extxyz", salt, format="extxyz")
+    return tmp_path
+
+
+def test_every_format_gives_the_same_crystal(folder: Path) -> None:
+    structures, rejects = read_all(open_source(str(folder)))
+    assert rejects.to_pylist() == []
+    assert structures["source_id"].to_pylist() == [
+        "POSCAR_salt",
+        "deep/geometry.in",
+        "deep/salt.vasp",
+        "salt.cif",
+        "salt.extxyz",
+    ]
+    for structure in structures_in(structures):
+        assert structure.composition.formula == "ClNa"
+        assert structure.dimension_types == (1, 1, 1)
+        assert abs(np.linalg.det(structure.cell)) == pytest.approx(5.64**3 / 4, rel=1e-6)
+
+
+def test_a_bad_file_is_one_reject_with_its_reason(folder: Path) -> None:
+    (folder / "bad.cif").write_text("data_x\n_cell_length_a what\n")
+    (folder / "empty.extxyz").write_text("")
+    (folder / "POSCAR_bad").write_text("nothing\nof\nuse\n")
+    (folder / "notes.txt").write_text("read me")
+    structures, rejects = read_all(open_source(str(folder)))
+    assert len(structures) == 5
+    reasons = {row["source_id"]: row for row in rejects.to_pylist()}
+    assert set(reasons) == {"bad.cif", "empty.extxyz", "POSCAR_bad", "notes.txt"}
+    assert "not readable as cif" in reasons["bad.cif"]["error_message"]
+    assert reasons["notes.txt"]["error_class"] == "UnknownFormat"
+    assert "--format" in reasons["notes.txt"]["error_message"]
+    assert {row["error_stage"] for row in reasons.values()} == {"read"}
+
+
+def test_each_frame_is_a_row_and_a_bad_frame_costs_only_itself(tmp_path: Path, salt: Atoms) -> None:
+    path = tmp_path / "run.extxyz"
+    write(path, [salt, salt, salt], format="extxyz")
+    lines = path.read_text().splitlines()
+    lines[6] = "Cl what 0 0"  # the first atom of the second frame
+    path.write_text("\n".join(lines) + "\n")
+    structures, rejects = read_all(open_source(str(path)))
+    assert structures["source_id"].to_pylist() == ["run.extxyz#0", "run.extxyz#2"]
+    assert rejects["source_id"].to_pylist() == ["run.extxyz#1"]
+
+
+def test_frames_beyond_a_page_go_to_the_next(
+    tmp_path: Path, salt: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.files.PAGE_ROWS", 4)
+    write(tmp_path / "run.extxyz", [salt] * 10, format="extxyz")
+    connector = open_source(str(tmp_path / "run.extxyz"))
+    sizes = [len(connector.read(page)[0]) for page in connector.pages()]
+    assert sizes == [4, 4, 2]
+    keys = [page.key for page in connector.pages()]
+    assert len(set(keys)) == 3
+
+
+def test_frames_are_found_by_their_counts(tmp_path: Path) -> None:
+    path = tmp_path / "x.xyz"
+    path.write_text("1\nfirst\nH 0 0 0\n\n2\nsecond\nH 0 0 0\nH 0 0 1\nthree\n")
+    frames = list(index_frames(path))
+    assert [(f.index, f.sites) for f in frames] == [(0, 1), (1, 2), (2, 0)]
+    content = path.read_bytes()
+    assert content[frames[1].start : frames[1].stop] == b"2\nsecond\nH 0 0 0\nH 0 0 1\n"
+    assert frames[2].stop == len(content)
+
+
+def test_formats_are_named_and_never_guessed(tmp_path: Path, salt: Atoms) -> None:
+    path = tmp_path / "salt.xyz"
+    write(path, salt, format="extxyz")
+    with pytest.raises(CrysiftError, match=r"salt\.xyz does not tell its format.*--format"):
+        open_source(str(path))
+    structures, _ = read_all(open_source(str(path), format="extxyz"))
+    assert structures["dimension_types"].to_pylist() == [[1, 1, 1]]
+    with pytest.raises(CrysiftError, match=r"format 'sif' is not known"):
+        open_source(str(path), format="sif")
+
+
+def test_partial_occupancies_of_a_cif_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "alloy.cif").write_text(
+        textwrap.dedent("""\
+        data_alloy
+        _cell_length_a 3
+        _cell_length_b 3
+        _cell_length_c 3
+        _cell_angle_alpha 90
+        _cell_angle_beta 90
+        _cell_angle_gamma 90
+        _symmetry_space_group_name_H-M 'P 1'
+        loop_
+        _atom_site_label
+        _atom_site_type_symbol
+        _atom_site_occupancy
+        _atom_site_fract_x
+        _atom_site_fract_y
+        _atom_site_fract_z
+        Fe1 Fe 0.5 0 0 0
+        Ni1 Ni 0.5 0 0 0
+        """)
+    )
+    structures, rejects = read_all(open_source(str(tmp_path / "alloy.cif")))
+    assert rejects.to_pylist() == []
+    assert structures["species_at_sites"].to_pylist() == [["Fe0.5Ni0.5"]]
+
+
+@pytest.mark.slow
+def test_a_parser_that_crashes_or_hangs_costs_one_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = tmp_path / ".modules"
+    modules.mkdir()
+    (modules / "hostile_parser.py").write_text(
+        textwrap.dedent("""\
+        import os, time
+        from connectors import parsing
+
+        def parse(task, source):
+            if "crash" in task.source_id:
+                os.abort()
+            while "hang" in task.source_id:
+                time.sleep(1)
+            return parsing.parse(task, source)
+        """)
+    )
+    monkeypatch.syspath_prepend(str(modules))
+    monkeypatch.setattr("connectors.files.parse", importlib.import_module("hostile_parser").parse)
+    for name in ("crash.cif", "hang.cif"):
+        (folder / name).write_text((folder / "salt.cif").read_text())
+    paths = sorted(path for path in folder.rglob("*.cif"))
+    structures, rejects = read_all(FilesConnector(paths, folder, timeout=15.0))
+    assert structures["source_id"].to_pylist() == ["salt.cif"]
+    classes = dict(zip(rejects["source_id"].to_pylist(), rejects["error_class"].to_pylist(), strict=True))
+    assert classes == {"crash.cif": "ParserCrash", "hang.cif": "TimeOut"}
+
+
+def test_page_keys_follow_names_and_content(folder: Path) -> None:
+    def keys() -> list[str]:
+        return [page.key for page in open_source(str(folder)).pages()]
+
+    before = keys()
+    assert keys() == before
+    (folder / "salt.cif").rename(folder / "pepper.cif")
+    renamed = keys()
+    assert renamed != before
+    (folder / "pepper.cif").write_text("data_other\n")
+    assert keys() != renamed
+
+
+def test_sources_that_do_not_exist_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CrysiftError, match=r"nowhere does not exist"):
+        open_source(str(tmp_path / "nowhere"))
+    with pytest.raises(CrysiftError, match=r"no source 'optimade'"):
+        open_source("optimade:https://example.org")
+    with pytest.raises(CrysiftError, match=r"holds no files"):
+        open_source(str(tmp_path))
+    with pytest.raises(CrysiftError, match=r"holds no files"):
+        open_source(str(tmp_path / "*.cif"))
+
+
+def test_a_folder_of_tables_and_files_is_ambiguous(folder: Path) -> None:
+    (folder / "x.parquet").write_bytes(b"")
+    with pytest.raises(CrysiftError, match=r"1 Parquet files and 5 others"):
+        open_source(str(folder))

@@ -1,0 +1,142 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import CrysiftError
+from engine.execution.events import Event, PageDone
+from engine.ingest import IngestSummary, Page, SeenIds, hash_ids, ingest, part_name, row_costs
+from engine.schema import REJECTS
+from engine.store import Store
+from engine.structure import Structure, candidates_table
+from engine.validation import StructureLimits
+
+LIMITS = StructureLimits()
+
+
+def crystal(name: str, a: float = 4.0, label: str = "Na") -> Structure:
+    positions = np.array([[0.0, 0, 0], [a / 2, a / 2, a / 2]])
+    return Structure("test", name, (label, "Cl"), positions, np.eye(3) * a, (1, 1, 1))
+
+
+@dataclass
+class ListedPages:
+    """A connector of pages that are listed beforehand; it counts its reads and can fail at one of them."""
+
+    listed: dict[str, list[Structure]]
+    source: str = "test"
+    reads: list[str] = field(default_factory=list)
+    fail_at: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def pages(self) -> Iterator[Page]:
+        return (Page(key, key, structures) for key, structures in self.listed.items())
+
+    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+        if page.key == self.fail_at:
+            raise CrysiftError("the source is gone")
+        self.reads.append(page.key)
+        return candidates_table(page.payload), REJECTS.empty_table()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
+
+
+def ids(store: Store) -> list[str]:
+    return sorted(store.structures.scan(["source_id"]).to_table()["source_id"].to_pylist())
+
+
+def test_rows_in_are_structures_plus_rejects(store: Store) -> None:
+    pages = {"p1": [crystal("a"), crystal("b", a=0.1), crystal("c")], "p2": [crystal("d", label="Qq")]}
+    assert ingest(ListedPages(pages), store, LIMITS) == IngestSummary(pages=2, rows=2, rejected=2)
+    assert ids(store) == ["a", "c"]
+    rejects = store.rejects.scan().to_table().sort_by("source_id")
+    assert rejects["source_id"].to_pylist() == ["b", "d"]
+    assert rejects["error_class"].to_pylist() == ["TinyVolume", "UnknownSpecies"]
+    assert rejects["structure_id"].to_pylist() == ["test:b", "test:d"]
+
+
+def test_a_page_without_a_single_structure_is_still_marked_complete(store: Store) -> None:
+    connector = ListedPages({"p1": [crystal("a", a=0.1)]})
+    ingest(connector, store, LIMITS)
+    assert len(store.structures.part_names()) == 1
+    ingest(connector, store, LIMITS)
+    assert connector.reads == ["p1"]
+
+
+def test_a_second_run_reads_nothing_and_changes_nothing(store: Store) -> None:
+    connector = ListedPages({"p1": [crystal("a"), crystal("x", a=0.1)], "p2": [crystal("b")]})
+    ingest(connector, store, LIMITS)
+    events: list[Event] = []
+    again = ingest(connector, store, LIMITS, events.append)
+    assert again == IngestSummary(skipped_pages=2, skipped_rows=2, skipped_rejects=1)
+    assert connector.reads == ["p1", "p2"]
+    assert [(e.label, e.rows, e.rejected, e.skipped) for e in events if isinstance(e, PageDone)] == [
+        ("p1", 1, 1, True),
+        ("p2", 1, 0, True),
+    ]
+
+
+def test_a_run_that_failed_goes_on_where_it_stopped(store: Store) -> None:
+    connector = ListedPages({"p1": [crystal("a")], "p2": [crystal("b")]}, fail_at="p2")
+    with pytest.raises(CrysiftError, match="the source is gone"):
+        ingest(connector, store, LIMITS)
+    connector.fail_at = ""
+    assert ingest(connector, store, LIMITS).pages == 1
+    assert ids(store) == ["a", "b"]
+    assert connector.reads == ["p1", "p2"]
+
+
+def test_repeated_ids_are_rejected_within_a_page_across_pages_and_across_runs(store: Store) -> None:
+    first = {"p1": [crystal("a"), crystal("a"), crystal("b")], "p2": [crystal("b", a=5.0), crystal("c")]}
+    ingest(ListedPages(first), store, LIMITS)
+    later = {"p3": [crystal("c"), crystal("d")]}
+    assert ingest(ListedPages(later), store, LIMITS) == IngestSummary(pages=1, rows=1, rejected=1)
+    assert ids(store) == ["a", "b", "c", "d"]
+    rejects = store.rejects.scan().to_table()
+    assert sorted(rejects["source_id"].to_pylist()) == ["a", "b", "c"]
+    assert set(rejects["error_class"].to_pylist()) == {"DuplicateStructure"}
+
+
+def test_a_crash_between_the_two_commits_is_repaired(store: Store) -> None:
+    connector = ListedPages({"p1": [crystal("a"), crystal("x", a=0.1)]})
+    ingest(connector, store, LIMITS)
+    part = next(iter(store.structures.part_names()))
+    Path(store.structures.folder.path(part + ".parquet")).unlink()
+    ingest(connector, store, LIMITS)
+    assert ids(store) == ["a"]
+    assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["x"]
+
+
+def test_parts_are_named_by_content_and_carry_their_predicted_cost(store: Store) -> None:
+    ingest(ListedPages({"p1": [crystal("a"), crystal("b")]}), store, LIMITS)
+    part = part_name(Page("p1", "any label", None))
+    assert store.structures.part_names() == {part}
+    footer = store.structures.footer(part)
+    assert footer.cost == pytest.approx(2 * 100 * 2 * 2)  # rows x pairs x sites x species
+    assert (footer.rows_in, footer.rows_out, footer.failed) == (2, 2, 0)
+
+
+def test_costs_count_sites_and_distinct_species() -> None:
+    labels = pa.chunked_array([[["Fe", "Fe"]], [["Na", "Cl", "Na"], None]])
+    assert row_costs(labels).tolist() == pytest.approx([200, 600, 0])
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=20), max_size=10))
+def test_seen_ids_are_exactly_those_that_were_added(batches: list[list[str]]) -> None:
+    seen, expected = SeenIds(), set[str]()
+    for batch in batches:
+        assert seen.contains(hash_ids(batch)).tolist() == [name in expected for name in batch]
+        seen.add(hash_ids(batch))
+        expected.update(batch)
+    assert len(seen.runs) <= 1 + np.log2(1 + sum(map(len, batches)))
