@@ -24,8 +24,6 @@ from engine.descriptors.soap.radial import radial_table
 from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX, SOAP_WIDTH, SoapSettings
 
 BLOCK = 128
-N_PADDED = 12
-"""The nine radial functions, padded to whole vector registers."""
 _DIVISIONS = 3
 _EVEN = 32
 _SLOTS = 56
@@ -36,9 +34,9 @@ class Table(NamedTuple):
     """A `RadialTable` as the kernel reads it."""
 
     coefficients: Floats
-    """(L_MAX + 1, nodes, N_PADDED)."""
+    """(L_MAX + 1, nodes, N_MAX)."""
     center: Floats
-    """(N_PADDED,)."""
+    """(N_MAX,)."""
     spacing: float
     reach: float
     taper: float
@@ -65,11 +63,8 @@ class Workspace(NamedTuple):
 def kernel_table(settings: SoapSettings) -> Table:
     """The radial table of `settings`, laid out for the kernel."""
     table = radial_table(settings)
-    coefficients = np.zeros((L_MAX + 1, table.coefficients.shape[0], N_PADDED))
-    coefficients[:, :, :N_MAX] = table.coefficients.transpose(1, 0, 2)
-    center = np.zeros(N_PADDED)
-    center[:N_MAX] = table.center
-    return Table(coefficients, center, table.spacing, table.reach, table.taper)
+    coefficients = np.ascontiguousarray(table.coefficients.transpose(1, 0, 2))
+    return Table(coefficients, table.center, table.spacing, table.reach, table.taper)
 
 
 def _slots() -> Ints:
@@ -254,26 +249,15 @@ def _add_pairs(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -> None:
-    """c_lm,n (49, 12) = Σ_k G_k,l,n A_k,lm over the nodes that have a neighbour, four nodes at a time."""
-    used = np.empty(nodes.shape[0], np.int64)
-    count = 0
-    for k in range(nodes.shape[0]):
-        used[count] = k
-        count += nodes[k, 0] != 0.0
+    """c_lm,n (49, 9) = Σ_k G_k,l,n A_k,lm, from the first node that has a neighbour."""
+    first = 0
+    while first < nodes.shape[0] - 1 and nodes[first, 0] == 0.0:
+        first += 1
     c[:] = 0.0
     for order in range(0, L_MAX + 1, 2 if even_only else 1):
-        table = coefficients[order]
-        for lm in range(order * order, (order + 1) * (order + 1)):
-            slot, target = SLOTS[lm], c[lm]
-            for start in range(0, count - 3, 4):
-                k0, k1, k2, k3 = used[start], used[start + 1], used[start + 2], used[start + 3]
-                v0, v1, v2, v3 = nodes[k0, slot], nodes[k1, slot], nodes[k2, slot], nodes[k3, slot]
-                g0, g1, g2, g3 = table[k0], table[k1], table[k2], table[k3]
-                for n in range(N_PADDED):
-                    target[n] += v0 * g0[n] + v1 * g1[n] + v2 * g2[n] + v3 * g3[n]
-            for start in range(count - count % 4, count):
-                for n in range(N_PADDED):
-                    target[n] += nodes[used[start], slot] * table[used[start], n]
+        slot = SLOTS[order * order]
+        harmonic = np.ascontiguousarray(nodes[first:, slot : slot + 2 * order + 1])
+        c[order * order : (order + 1) * (order + 1)] = harmonic.T @ coefficients[order, first:]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -307,7 +291,7 @@ def average_spectrum(
     """
     count = bounds.size - 1
     mean, spectrum = np.zeros(SOAP_WIDTH), np.zeros(SOAP_WIDTH)
-    work, c = _workspace(table), np.empty((N_LM, N_PADDED))
+    work, c = _workspace(table), np.empty((N_LM, N_MAX))
     pairs = 0
     for a in range(count):
         centers = positions[bounds[a] : bounds[a + 1]]
