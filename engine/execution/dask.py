@@ -81,15 +81,18 @@ def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
         submit()
     for future in completed:
         part = running.pop(future)
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            yield backlog.lost(part)
-        elif error is not None:
-            raise error
-        else:
-            yield future.result()
+        loss = backlog.lost(part) if _is_lost(future) else None
         if backlog:
             submit()
+        yield loss or future.result()
+
+
+def _is_lost(future: Future[PartDone]) -> bool:
+    """Whether the worker died; raises what the part raised. Asks the scheduler only about parts not done."""
+    error = None if future.status == "finished" else future.exception()
+    if error is not None and not isinstance(error, KilledWorker):
+        raise error
+    return error is not None
 
 
 def _run_part(part: str) -> PartDone:
@@ -118,7 +121,7 @@ def _client(plan: StagePlan) -> Iterator[Client]:
             processes=True,
             memory_limit=available_memory() // plan.workers,
             dashboard_address=None,
-            # Even without a dashboard the scheduler serves HTTP, by default on a port that another run may hold.
+            # Even without a dashboard the scheduler serves HTTP, by default on a port that may be taken.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
         ) as cluster,
