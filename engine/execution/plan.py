@@ -74,7 +74,8 @@ def plan_stage(
     """Plan what is missing of a stage's table.
 
     ``source`` is by default the store's newest table of the stage's source; ``workers`` by default one per
-    core this process may use, fewer where memory is short. Raises CrysiftError where the source lacks a
+    core this process may use, fewer where memory is short. ``auto`` starts a cluster only for work above the
+    stage's ``cluster_from`` that two workers or a GPU can share. Raises CrysiftError where the source lacks a
     column, the store holds parts of other settings, or the memory cannot hold the workers asked for.
     """
     if executor != "auto" and executor not in EXECUTORS:
@@ -98,7 +99,11 @@ def plan_stage(
         executor=_chosen(stage, executor, cost),
         workers=1,
     )
-    return plan if plan.executor == "inline" or not plan.parts else _staffed(plan, workers)
+    if plan.executor == "inline" or not plan.parts:
+        return plan
+    staffed = _staffed(plan, workers)
+    lone = executor == "auto" and staffed.workers == 1 and not stage.resources.gpus
+    return replace(staffed, executor="inline") if lone else staffed
 
 
 def available_cores() -> int:

@@ -92,7 +92,8 @@ _ABSENT = object()
 def _flat(fingerprint: Fingerprint) -> dict[str, Any]:
     fields = fingerprint.to_json()
     settings: dict[str, Any] = fields.pop("settings")
-    return {name.replace("_", " "): value for name, value in fields.items()} | settings
+    named = {f"setting {name}" if name in fields else name: value for name, value in settings.items()}
+    return {name.replace("_", " "): value for name, value in fields.items()} | named
 
 
 def _shown(fields: dict[str, Any], name: str) -> str:

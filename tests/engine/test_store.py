@@ -4,9 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +15,7 @@ import pytest
 
 from engine.errors import CrysiftError
 from engine.store import Fingerprint, Store, Table
+from tests.engine.tiny_disk import tiny_disk
 
 FINGERPRINT = Fingerprint(
     table="features_soap",
@@ -109,6 +108,15 @@ def test_other_settings_are_refused_and_every_differing_field_named(store: Store
     assert "model: null in the store, ffffffffffff… asked" in message
     assert "cutoff" not in message
     assert "--add-table" in message
+
+
+def test_a_setting_named_like_a_field_does_not_hide_it() -> None:
+    stored = replace(FINGERPRINT, settings={"model": "small"}, model="a" * 64)
+    asked = replace(stored, settings={"model": "large"}, model="b" * 64)
+    assert stored.differences(asked) == [
+        "model: aaaaaaaaaaaa… in the store, bbbbbbbbbbbb… asked",
+        "setting model: small in the store, large asked",
+    ]
 
 
 def test_add_table_keeps_both_side_by_side(store: Store) -> None:
@@ -244,23 +252,13 @@ def test_only_temporaries_of_dead_processes_are_swept(local: Store) -> None:
         alive.join()
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    mount = tmp_path / "tiny"
-    mount.mkdir()
-    made = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)],
-        check=False,
-        capture_output=True,
-    )
-    if made.returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    yield mount
-    subprocess.run(["/bin/umount", str(mount)], check=True)
+def test_a_full_disk_is_explained_and_leaves_no_half_part(tmp_path: Path) -> None:
+    with tiny_disk(tmp_path / "tiny") as disk:
+        assert_full_disk_is_explained(disk)
 
 
-def test_a_full_disk_is_explained_and_leaves_no_half_part(tiny_disk: Path) -> None:
-    store = Store.open(tiny_disk / "store", create=True)
+def assert_full_disk_is_explained(disk: Path) -> None:
+    store = Store.open(disk / "store", create=True)
     table = store.derived(FINGERPRINT)
     commit(table)
     noise = pa.table({"structure_id": [os.urandom(64).hex() for _ in range(10_000)]})

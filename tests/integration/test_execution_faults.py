@@ -1,6 +1,7 @@
 """Workers and drivers are killed for real, by process id, and nothing is lost or doubled."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from engine.errors import CrysiftError
 from engine.execution import Event, Executor, PartDone, StagePlan, WorkerLost, execute, plan_stage
 from engine.store import Store
 from tests.engine.execution.stages import SquareStage, fill
+from tests.engine.tiny_disk import tiny_disk
 
 pytestmark = pytest.mark.integration
 
@@ -182,6 +184,24 @@ def test_a_foreign_package_in_the_working_directory_is_not_imported_by_workers(
     done = subprocess.run(command, env=environment, cwd=faults, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert_whole(store)
+
+
+@pytest.mark.parametrize("executor", ["inline", "dask"])
+def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_space(
+    tmp_path: Path, faults: Path, executor: Executor
+) -> None:
+    with tiny_disk(tmp_path / "tiny") as disk:
+        store = Store.open(disk / "store", create=True)
+        fill(store, parts=6)
+        ballast = disk / "ballast"
+        free = shutil.disk_usage(disk).free
+        ballast.write_bytes(b"\0" * (free - 12 * 1024))
+        with pytest.raises(CrysiftError, match=r"is full: .* free space and run the same command again"):
+            execute(planned(store, faults, executor))
+        assert store.latest("features_square").part_names() < store.structures.part_names()
+        ballast.unlink()
+        assert execute(planned(store, faults, executor)).skipped_rows > 0
+        assert_whole(store)
 
 
 def assert_gone(pid: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pytest
@@ -132,6 +133,14 @@ def test_a_defect_of_the_stage_names_the_part_and_is_not_retried(
     assert len(list(faults.glob("part-004.met.*"))) == 1
     assert "_meet_fault" in "".join(getattr(e.value, "__notes__", []))
     assert "part-004" not in store.latest("features_square").part_names()
+
+
+def test_a_stage_runs_on_an_object_store() -> None:
+    store = Store.open(f"memory://{uuid4().hex}/store", create=True)
+    fill(store, parts=3)
+    assert execute(plan_stage(store, SquareStage(), "inline")).rows == 15
+    assert derived(store)["structure_id"] == store.structures.scan().to_table()["structure_id"]
+    assert execute(plan_stage(store, SquareStage(), "inline")).skipped_rows == 15
 
 
 def test_a_stage_that_reorders_rows_is_stopped(store: Store, executor: Executor) -> None:

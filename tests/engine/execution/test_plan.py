@@ -38,6 +38,7 @@ def test_little_work_stays_in_this_process_and_much_goes_to_the_stages_cluster(s
     stage = SquareStage()
     assert plan_stage(store, stage).cost == 201.0
     assert plan_stage(store, stage).executor == "dask"
+    assert plan_stage(store, stage, workers=1).executor == "inline"
     execute(plan_stage(store, stage, "inline"))
     fill(store, parts=3)
     remaining = plan_stage(store, stage)
