@@ -1,0 +1,203 @@
+"""The stage that applies the network: from SOAP vectors to prototypes and their uncertainties."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from engine.columns import contiguous, fixed_size_values
+from engine.errors import CrysiftError
+from engine.schema import ERROR_COLUMNS, STATUS_OK, features_schema, predictions_schema
+from engine.stage import BatchFunction, Resources, Stage
+from engine.store import Fingerprint
+from models.weights_file import load_model, model_digest, model_metadata
+
+if TYPE_CHECKING:
+    from models.dropout import Uncertainty
+    from models.ood import OodScores
+
+DEFAULT_WEIGHTS = "arise-quip"
+REPRESENTATION_TYPE = pa.float16()
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class PredictStage(Stage):
+    """Monte-Carlo dropout over the ARISE network, with an out-of-distribution score."""
+
+    name: ClassVar[str] = "predictions_arise"
+    source: ClassVar[str] = "features_soap"
+    revision: ClassVar[int] = 1
+    engine: ClassVar[Literal["ray"]] = "ray"
+    cluster_from: ClassVar[float] = 1500.0
+
+    passes: int = 1000
+    """T, stochastic forward passes per structure."""
+    seed: int = 0
+    weights: str = DEFAULT_WEIGHTS
+    """Name of a shipped model, or path of a folder that `crysift train` wrote."""
+    top: int = 5
+    """Most probable prototypes to list."""
+    alpha: float = 0.05
+    """A structure is out of distribution if its conformal p-value is at most this."""
+    device: Device = "auto"
+    """Where to compute; "auto" takes a GPU if there is one. Not part of the fingerprint."""
+
+    def __post_init__(self) -> None:
+        _check("passes", self.passes, 1, 1_000_000)
+        _check("seed", self.seed, 0, 2**63 - 1)
+        _check("top", self.top, 1, 1000)
+        _check("alpha", self.alpha, 0.0, 1.0)
+
+    @property
+    def reads(self) -> pa.Schema:
+        """Vectors and their status."""
+        schema = features_schema(self._inputs)
+        return pa.schema([schema.field(name) for name in ("structure_id", "status", *_ERRORS, "vector")])
+
+    @property
+    def writes(self) -> pa.Schema:
+        """The predictions table; its representation is the last hidden layer."""
+        width = model_metadata(self.weights)["shape"]["hidden"][-1]
+        return predictions_schema(width, REPRESENTATION_TYPE)
+
+    @property
+    def resources(self) -> Resources:
+        """One core, and a GPU where one is used."""
+        return Resources(cpus=1.0, gpus=float(self._device() == "cuda"), memory_bytes=768 * 1024**2)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything besides the weights that determines the numbers on one kind of machine."""
+        return {"passes": self.passes, "seed": self.seed, "top": self.top, "alpha": self.alpha}
+
+    def model_hash(self) -> str:
+        """SHA-256 of the weights."""
+        return model_digest(self.weights)
+
+    def check_source(self, source: Fingerprint) -> None:
+        """Refuse vectors made with other SOAP settings than the model was trained on.
+
+        Raises CrysiftError naming every setting that differs.
+        """
+        expected = model_metadata(self.weights)["soap"]
+        differing = [
+            f"{name}: {source.settings[name]} in {source.folder_name}, {value} in the model"
+            for name, value in expected.items()
+            if name in source.settings and source.settings[name] != value
+        ]
+        if differing:
+            raise CrysiftError(
+                f"the model {self.weights} reads other SOAP vectors ({'; '.join(differing)}): featurize with "
+                "the model's settings, or train a model on these with `crysift train arise`"
+            )
+
+    def open(self) -> BatchFunction:
+        """Load the model, draw the dropout masks, and return the function on tables of vectors."""
+        import torch
+
+        from models.dropout import MonteCarloDropout
+        from models.ood import OutOfDistribution, representations
+
+        torch.set_num_threads(1)  # one core per worker, and sums in the same order in every worker
+        device = self._device()
+        model = load_model(self.weights)
+        dropout = MonteCarloDropout(model.network, self.passes, self.seed, device)
+        ood = OutOfDistribution(model.reference, device)
+        network = model.network.to(device)
+
+        def predict(batch: pa.Table) -> pa.Table:
+            usable = _usable(batch)
+            vectors = torch.from_numpy(_vectors(batch)[usable]).to(device)
+            points = representations(network, vectors)
+            columns = {
+                **_class_columns(dropout(vectors), model.labels, self.top),
+                **_ood_columns(ood(points), model.labels, self.alpha),
+                "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(vectors)),
+                "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
+            }
+            return _with_failed_rows(batch, usable, columns, self.writes)
+
+        return predict
+
+    @property
+    def _inputs(self) -> int:
+        return int(model_metadata(self.weights)["shape"]["inputs"])
+
+    def _device(self) -> Literal["cpu", "cuda"]:
+        if self.device != "auto":
+            return self.device
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+_ERRORS = tuple(field.name for field in ERROR_COLUMNS)
+_CARRIED = ("structure_id", "status", *_ERRORS)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise CrysiftError(f"prediction setting {name} = {value:g} is outside [{low:g}, {high:g}]")
+
+
+def _usable(batch: pa.Table) -> NDArray[np.bool_]:
+    """Mark the rows (B,) that carry a vector."""
+    return np.asarray(pc.equal(contiguous(batch["status"]), STATUS_OK).to_numpy(zero_copy_only=False), bool)
+
+
+def _vectors(batch: pa.Table) -> NDArray[np.float32]:
+    lists = contiguous(batch["vector"])
+    return np.ascontiguousarray(fixed_size_values(lists).reshape(len(lists), -1), np.float32)
+
+
+def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> dict[str, pa.Array]:
+    """Columns of what the passes say; ties between classes go to the first."""
+    p = result.probabilities
+    order = np.argsort(-p, axis=1, kind="stable")[:, :top]
+    names = pa.array(labels, pa.string())
+    ranked = pa.StructArray.from_arrays(
+        [
+            names.take(pa.array(order.ravel())),
+            pa.array(np.take_along_axis(p, order, axis=1).ravel().astype(np.float32)),
+        ],
+        names=["prototype", "probability"],
+    )
+    offsets = np.arange(len(p) + 1, dtype=np.int32) * order.shape[1]
+    return {
+        "prototype": names.take(pa.array(order[:, 0])),
+        "probability": pa.array(p.max(axis=1, initial=0.0).astype(np.float32)),
+        "top": pa.ListArray.from_arrays(pa.array(offsets), ranked),
+        "mutual_information": pa.array(result.mutual_information.astype(np.float32)),
+        "predictive_entropy": pa.array(result.predictive_entropy.astype(np.float32)),
+        "variation_ratio": pa.array(result.variation_ratio.astype(np.float32)),
+    }
+
+
+def _ood_columns(scores: OodScores, labels: tuple[str, ...], alpha: float) -> dict[str, pa.Array]:
+    return {
+        "ood_score": pa.array(scores.score),
+        "ood_p_value": pa.array(scores.p_value),
+        "is_ood": pa.array(scores.p_value <= alpha),
+        "nearest_class": pa.array(labels, pa.string()).take(pa.array(scores.nearest)),
+    }
+
+
+def _lists(values: NDArray[np.float32], kind: pa.DataType) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), type=kind)
+
+
+def _with_failed_rows(
+    batch: pa.Table, usable: NDArray[np.bool_], columns: dict[str, pa.Array], schema: pa.Schema
+) -> pa.Table:
+    """Spread the usable rows' columns over all rows; failed rows keep their error and get nulls."""
+    place = pa.array(np.cumsum(usable) - 1, pa.int64(), mask=~usable)
+    arrays = [
+        contiguous(batch[field.name]) if field.name in _CARRIED else columns[field.name].take(place)
+        for field in schema
+    ]
+    return pa.Table.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)

@@ -1,0 +1,194 @@
+"""Train the ARISE network from the prototype table alone, calibrate it and evaluate it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engine.execution.events import Listener, ignore
+from engine.structure import Structure
+from models.network import Arise, AriseShape
+from models.ood import Reference, directions, nearest_direction, representations
+from models.prototypes import prototypes
+from models.training.card import card_text
+from models.training.defects import DRAWS, Defect, defective
+from models.training.evaluate import (
+    CALIBRATION_DEFECTS,
+    MILD_DEFECTS,
+    STRONG_DEFECTS,
+    TEST_DEFECTS,
+    accuracy,
+    detection_table,
+    plain_accuracy,
+)
+from models.training.grid import GridSettings, grid_vectors
+from models.training.replicas import defect_hosts, label_of, pristine_structures
+from models.training.train import EpochListener, Trained, TrainingSettings, train
+from models.training.unknowns import unknown_prototypes
+from models.weights_file import CARD_FILE, AriseModel, load_model, save_model
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int64]
+
+TEST_SEED, CALIBRATION_SEED, DETECTION_SEED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class AriseTraining:
+    """All settings of a training run."""
+
+    grid: GridSettings = field(default_factory=GridSettings)
+    """Descriptor settings of the training vectors; structures are read at the central one."""
+    shape: AriseShape = field(default_factory=AriseShape)
+    optimisation: TrainingSettings = field(default_factory=TrainingSettings)
+    reference_cutoffs: tuple[float, ...] = (3.6, 4.0, 4.4)
+    """Cutoffs, at the central σ and all scales, of the training vectors that distances are measured to."""
+    draws: int = DRAWS
+    """Defective variants per structure and kind of defect in the evaluation."""
+    passes: int = 1000
+    """Dropout passes per structure in the evaluation."""
+
+    @property
+    def central_grid(self) -> GridSettings:
+        """The grid of one point at which structures are read."""
+        grid = self.grid
+        return GridSettings(
+            (grid.cutoffs[len(grid.cutoffs) // 2],),
+            (grid.sigmas[len(grid.sigmas) // 2],),
+            (grid.scales[len(grid.scales) // 2],),
+            grid.basis,
+        )
+
+
+@dataclass(frozen=True)
+class _Workplace:
+    """Where vectors are kept between interruptions, and who is told of their progress."""
+
+    folder: Path
+    central: GridSettings
+    listener: Listener
+
+    def central_vectors(self, name: str, structures: Sequence[Structure]) -> Floats:
+        return grid_vectors(self.folder / f"{name}-store", structures, self.central, self.listener)[:, 0]
+
+
+def train_arise(
+    folder: str | Path,
+    settings: AriseTraining | None = None,
+    *,
+    work: str | Path | None = None,
+    listener: Listener = ignore,
+    on_epoch: EpochListener = lambda _: None,
+) -> AriseModel:
+    """Train a network and write weights, calibration and model card into `folder`.
+
+    Vectors are kept in stores under `work` (default: `folder`/work), where an interrupted call resumes.
+    Deterministic for given settings and one kind of machine. Returns the model as `load_model` reads it.
+    """
+    settings = settings or AriseTraining()
+    folder = Path(folder)
+    place = _Workplace(Path(work or folder / "work"), settings.central_grid, listener)
+    torch.set_num_threads(1)  # the layers are too small for more to pay, and sums keep their order
+    pristine = pristine_structures()
+    grid = grid_vectors(place.folder / "pristine-store", pristine, settings.grid, listener)
+    classes = _classes(pristine)
+    vectors, targets = grid.reshape(-1, grid.shape[-1]), np.repeat(classes, grid.shape[1])
+    trained = train(vectors, targets, settings.shape, settings.optimisation, on_epoch)
+    model = AriseModel(
+        network=trained.network,
+        labels=tuple(prototype.label for prototype in prototypes()),
+        soap=_soap(settings.central_grid),
+        reference=_reference(trained.network, grid, classes, settings, place),
+        card=_provenance(settings, vectors, targets, trained),
+    )
+    model.card["results"] = _results(model, vectors, targets, settings, place)
+    save_model(model, folder)
+    (folder / CARD_FILE).write_text(card_text(model), encoding="utf-8")
+    return load_model(folder)
+
+
+def _classes(structures: Iterable[Structure]) -> Classes:
+    place = {prototype.label: index for index, prototype in enumerate(prototypes())}
+    return np.array([place[label_of(structure.structure_id)] for structure in structures], dtype=np.int64)
+
+
+def _soap(central: GridSettings) -> dict[str, float | str]:
+    """The settings of the vectors that the network reads, by the names of `SoapSettings`."""
+    point = central.points[0]
+    return {"cutoff": point.cutoff, "sigma": point.sigma, "scale": point.scale, "basis": point.basis}
+
+
+def _reference(
+    network: Arise, grid: Floats, classes: Classes, settings: AriseTraining, place: _Workplace
+) -> Reference:
+    """Directions of training vectors, and the distances of held-out defective structures to them."""
+    sigma = settings.central_grid.sigmas[0]
+    chosen = [
+        index
+        for index, point in enumerate(settings.grid.points)
+        if point.cutoff in settings.reference_cutoffs and point.sigma == sigma
+    ]
+    points = directions(
+        representations(network, torch.from_numpy(grid[:, chosen].reshape(-1, grid.shape[-1])))
+    )
+    points = points.half().float()  # as they are stored
+    held_out = _defective(CALIBRATION_DEFECTS, 1, CALIBRATION_SEED)
+    vectors = torch.from_numpy(place.central_vectors("calibration", held_out))
+    distances, _ = nearest_direction(directions(representations(network, vectors)), points)
+    return Reference(points.numpy(), np.repeat(classes, len(chosen)), np.sort(distances))
+
+
+def _defective(kinds: Iterable[Defect], draws: int, seed: int) -> list[Structure]:
+    hosts = defect_hosts()
+    return [structure for kind in kinds for structure in defective(hosts, kind, draws, seed)]
+
+
+def _provenance(
+    settings: AriseTraining, vectors: Floats, targets: Classes, trained: Trained
+) -> dict[str, Any]:
+    """What the card says about how the network came about."""
+    digest = hashlib.sha256(vectors.tobytes() + targets.tobytes()).hexdigest()
+    return {
+        "settings": asdict(settings),
+        "training_vectors": len(vectors),
+        "training_data_sha256": digest,
+        "best_epoch": asdict(trained.best),
+        "calibration": [str(kind) for kind in CALIBRATION_DEFECTS],
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+    }
+
+
+def _results(
+    model: AriseModel, vectors: Floats, targets: Classes, settings: AriseTraining, place: _Workplace
+) -> dict[str, Any]:
+    """Accuracies and the comparison of out-of-distribution scores."""
+    accuracies = {"all training vectors, dropout off": plain_accuracy(model, vectors, targets)}
+    for kind in TEST_DEFECTS:
+        structures = _defective([kind], settings.draws, TEST_SEED)
+        x = place.central_vectors(f"test-{kind.name}", structures)
+        accuracies[str(kind)] = accuracy(model, x, _classes(structures), settings.passes)
+    known = {
+        name: place.central_vectors(name, _defective(kinds, 1, DETECTION_SEED))
+        for name, kinds in (("mild", MILD_DEFECTS), ("strong", STRONG_DEFECTS))
+    }
+    unknown = place.central_vectors("unknown", unknown_prototypes())
+    table = detection_table(model, known, unknown, settings.passes)
+    return {
+        "accuracies": accuracies,
+        "unknown_prototypes": len(unknown),
+        "detection": {
+            score: {name: asdict(value) for name, value in row.items()} for score, row in table.items()
+        },
+    }

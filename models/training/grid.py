@@ -1,0 +1,169 @@
+"""SOAP vectors of structures on a grid of descriptor settings: the training set of a network."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from engine.columns import StructureColumns, contiguous, fixed_size_values
+from engine.descriptors.soap import SOAP_WIDTH, SoapSettings, soap_vector
+from engine.errors import CrysiftError
+from engine.execution.events import Listener, ignore
+from engine.execution.execute import execute
+from engine.execution.packing import pack, predicted_pairs
+from engine.execution.plan import plan_stage
+from engine.schema import STATUS_COLUMNS, STATUS_OK, STRUCTURE_ID, STRUCTURES
+from engine.stage import BatchFunction, Stage
+from engine.store import Store, Table
+from engine.structure import Structure, structures_table
+
+PAIRS_PER_PART = 5e5
+MAX_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The descriptor settings that training covers (Leitherer et al. 2021, Methods)."""
+
+    cutoffs: tuple[float, ...] = (3.0, 3.2, 3.4, 3.6, 3.8, 4.0, 4.2, 4.4, 4.6, 4.8, 5.0)
+    sigmas: tuple[float, ...] = (0.08, 0.10, 0.12)
+    scales: tuple[float, ...] = (0.95, 1.0, 1.05)
+    basis: Literal["quip", "gto"] = "quip"
+
+    @cached_property
+    def points(self) -> tuple[SoapSettings, ...]:
+        """Every combination: cutoff slowest, scale fastest."""
+        return tuple(
+            SoapSettings(cutoff=cutoff, sigma=sigma, scale=scale, basis=self.basis)
+            for cutoff, sigma, scale in itertools.product(self.cutoffs, self.sigmas, self.scales)
+        )
+
+
+@dataclass(frozen=True)
+class GridStage(Stage):
+    """All vectors of a structure, one grid point after the other in one fixed-size list."""
+
+    name: ClassVar[str] = "features_grid"
+    source: ClassVar[str] = "structures"
+    revision: ClassVar[int] = 1
+    grid: GridSettings = GridSettings()
+
+    @property
+    def reads(self) -> pa.Schema:
+        """What a descriptor is computed from."""
+        needed = (
+            "structure_id",
+            "species_at_sites",
+            "cartesian_site_positions",
+            "lattice_vectors",
+            "dimension_types",
+        )
+        return pa.schema([STRUCTURES.field(name) for name in needed])
+
+    @property
+    def writes(self) -> pa.Schema:
+        """`vectors` holds as many vectors as the grid has points, one after the other."""
+        width = len(self.grid.points) * SOAP_WIDTH
+        vectors = pa.field("vectors", pa.list_(pa.field("element", pa.float32()), width))
+        return pa.schema([STRUCTURE_ID, *STATUS_COLUMNS, vectors])
+
+    def settings(self) -> dict[str, Any]:
+        """The grid."""
+        grid = self.grid
+        return {
+            "cutoffs": list(grid.cutoffs),
+            "sigmas": list(grid.sigmas),
+            "scales": list(grid.scales),
+            "basis": grid.basis,
+        }
+
+    def open(self) -> BatchFunction:
+        """Return the function; the kernel compiles, or is found compiled, at the first structure."""
+        return self._featurize
+
+    def _featurize(self, batch: pa.Table) -> pa.Table:
+        columns = StructureColumns.from_table(batch)
+        vectors = np.zeros((len(columns), len(self.grid.points), SOAP_WIDTH), dtype=np.float32)
+        for row in range(len(columns)):
+            for point, settings in enumerate(self.grid.points):
+                vectors[row, point] = soap_vector(*columns.row(row), settings).vector
+        nothing = pa.nulls(len(columns), pa.string())
+        ok = pa.array([STATUS_OK] * len(columns), pa.string())
+        lists = pa.FixedSizeListArray.from_arrays(vectors.reshape(-1), type=self.writes.field("vectors").type)
+        arrays = [columns.structure_ids, ok, nothing, nothing, nothing, lists]
+        return pa.Table.from_arrays(arrays, schema=self.writes)
+
+
+def grid_vectors(
+    folder: str | Path, structures: Sequence[Structure], grid: GridSettings, listener: Listener = ignore
+) -> NDArray[np.float32]:
+    """Vectors (structures, points, 316) of all structures, in their order, through a store in `folder`.
+
+    An interrupted call resumes where it stopped. Raises CrysiftError naming the structures that failed.
+    """
+    vectors = derived_column(folder, structures, GridStage(grid), "vectors", listener)
+    return vectors.reshape(len(structures), len(grid.points), SOAP_WIDTH)
+
+
+def derived_column(
+    folder: str | Path,
+    structures: Sequence[Structure],
+    stage: Stage,
+    column: str,
+    listener: Listener = ignore,
+) -> NDArray[np.float32]:
+    """A stage's fixed-size list column (structures, width), in the structures' order.
+
+    The stage runs on its own engine over a store in `folder`, which then holds these structures and no
+    others.
+    """
+    store = Store.open(folder, create=True)
+    _commit(store.structures, structures)
+    plan = plan_stage(store, stage)
+    execute(plan, listener)
+    rows = plan.target.scan(["structure_id", "status", "error_message", column]).to_table()
+    failed = rows.filter(pc.field("status") != STATUS_OK)
+    if failed.num_rows:
+        first = failed.slice(0, 1).to_pylist()[0]
+        raise CrysiftError(
+            f"{failed.num_rows} training structures failed in {stage.name}, "
+            f"the first is {first['structure_id']}: {first['error_message']}"
+        )
+    place = {structure_id: row for row, structure_id in enumerate(rows["structure_id"].to_pylist())}
+    order = [place[structure.structure_id] for structure in structures]
+    return fixed_size_values(contiguous(rows[column])).reshape(rows.num_rows, -1)[order]
+
+
+def _commit(table: Table, structures: Sequence[Structure]) -> None:
+    """Write the structures in parts of similar predicted cost, unless they are there."""
+    costs = predicted_pairs(
+        [len(s.positions) for s in structures], [len(set(s.species_at_sites)) for s in structures]
+    )
+    parts = {
+        _part_name([structures[row] for row in rows]): rows for rows in pack(costs, PAIRS_PER_PART, MAX_ROWS)
+    }
+    present = table.part_names()
+    if present - parts.keys():
+        raise CrysiftError(
+            f"{table.folder.url} holds other structures than this training needs: name an empty work folder"
+        )
+    for name in parts.keys() - present:
+        rows = parts[name]
+        batch = structures_table(structures[row] for row in rows)
+        cost = float(costs[rows.start : rows.stop].sum())
+        table.commit(name, batch, source_part=None, rows_in=len(rows), failed=0, cost=cost)
+
+
+def _part_name(structures: Sequence[Structure]) -> str:
+    contents = b"".join(s.structure_id.encode() + s.content_hash for s in structures)
+    return f"part-{hashlib.blake2b(contents, digest_size=8).hexdigest()}"

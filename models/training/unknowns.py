@@ -1,0 +1,57 @@
+"""Crystals of prototypes that the network does not know: the test of out-of-distribution scores."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.structure import Structure
+from models.prototypes import prototypes
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure as PymatgenStructure
+
+SOURCE = "aflow"
+
+
+def unknown_prototypes() -> list[Structure]:
+    """AFLOW prototypes shipped with pymatgen that match none of the periodic classes, whatever the elements.
+
+    Matching is pymatgen's anonymous one at its default, wide tolerances, so that what is left is certainly of
+    another prototype. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
+    """
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    matcher = StructureMatcher()
+    known = [_known(index) for index, prototype in enumerate(prototypes()) if all(prototype.periodic)]
+    return [
+        Structure.from_pymatgen(crystal, SOURCE, name)
+        for name, crystal in aflow_crystals()
+        if not any(matcher.fit_anonymous(crystal, prototype) for prototype in known)
+    ]
+
+
+def aflow_crystals() -> list[tuple[str, PymatgenStructure]]:
+    """All AFLOW prototypes that ship with pymatgen, with a name made of their number and their mineral."""
+    library: list[dict[str, Any]] = import_module("pymatgen.analysis.prototypes").AFLOW_PROTOTYPE_LIBRARY
+    return [
+        (f"{number:03d}-{_name(entry['tags'])}", entry["snl"].structure)
+        for number, entry in enumerate(library)
+    ]
+
+
+def _name(tags: dict[str, str]) -> str:
+    words = tags.get("mineral") or tags.get("aflow") or "unnamed"
+    return re.sub(r"\W+", "-", words)
+
+
+def _known(index: int) -> PymatgenStructure:
+    from pymatgen.core.structure import Structure as PymatgenStructure
+
+    prototype = prototypes()[index]
+    return PymatgenStructure(
+        np.asarray(prototype.lattice), prototype.species, prototype.positions, coords_are_cartesian=True
+    )

@@ -1,0 +1,143 @@
+"""Models as folders: `model.safetensors`, its SHA-256, and a model card. Nothing here is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.errors import CrysiftError
+from models.network import Arise, AriseShape
+from models.ood import Reference
+
+WEIGHTS = Path(__file__).with_name("weights")
+MODEL_FILE = "model.safetensors"
+DIGEST_FILE = "model.sha256"
+CARD_FILE = "README.md"
+FORMAT = 1
+_METADATA_KEY = "crysift"
+
+
+@dataclass(frozen=True, eq=False)
+class AriseModel:
+    """A trained network with everything that a prediction needs.
+
+    `soap` names the settings of the vectors that it reads, `card` what is known about it (data, accuracies,
+    versions), `sha256` identifies the file that it was loaded from.
+    """
+
+    network: Arise
+    labels: tuple[str, ...]
+    soap: dict[str, Any]
+    reference: Reference
+    card: dict[str, Any]
+    sha256: str = ""
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What stands beside the tensors in the file."""
+        return {
+            "format": FORMAT,
+            "shape": asdict(self.network.shape),
+            "labels": list(self.labels),
+            "soap": self.soap,
+            "card": self.card,
+        }
+
+
+def model_folder(weights: str | Path) -> Path:
+    """Find a model by the name of a shipped one or the path of a folder; raises CrysiftError."""
+    for folder in (Path(weights), WEIGHTS / str(weights)):
+        if (folder / MODEL_FILE).is_file():
+            return folder
+    shipped = ", ".join(sorted(entry.parent.name for entry in WEIGHTS.glob(f"*/{MODEL_FILE}"))) or "none"
+    raise CrysiftError(
+        f"there is no model {str(weights)!r}: name a folder that `crysift train` wrote, "
+        f"or one of the shipped models ({shipped})"
+    )
+
+
+def model_digest(weights: str | Path) -> str:
+    """SHA-256 of a model's file, as recorded beside it; checked against the file when the model is loaded."""
+    recorded = model_folder(weights) / DIGEST_FILE
+    try:
+        return recorded.read_text(encoding="ascii").split()[0]
+    except (FileNotFoundError, IndexError) as error:
+        raise CrysiftError(
+            f"{recorded} is missing or empty: train the model again or restore the file"
+        ) from error
+
+
+def model_metadata(weights: str | Path) -> dict[str, Any]:
+    """Read what stands beside a model's tensors: shape, labels, SOAP settings, card."""
+    return _metadata(model_folder(weights) / MODEL_FILE)
+
+
+def save_model(model: AriseModel, folder: Path) -> str:
+    """Write the model's file and its SHA-256 into `folder`; returns the SHA-256."""
+    from safetensors.torch import save
+
+    tensors = {f"network.{name}": value.contiguous() for name, value in model.network.state_dict().items()}
+    reference = model.reference
+    tensors["reference.directions"] = torch.from_numpy(reference.directions).half()
+    tensors["reference.classes"] = torch.from_numpy(reference.classes).to(torch.int16)
+    tensors["reference.calibration"] = torch.from_numpy(reference.calibration)
+    data = save(tensors, metadata={_METADATA_KEY: json.dumps(model.metadata, ensure_ascii=False)})
+    digest = hashlib.sha256(data).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL_FILE).write_bytes(data)
+    (folder / DIGEST_FILE).write_text(f"{digest}  {MODEL_FILE}\n", encoding="ascii")
+    return digest
+
+
+def load_model(weights: str | Path) -> AriseModel:
+    """Load a model by name or folder, in evaluation mode.
+
+    Raises CrysiftError where the file is not the one that its SHA-256 was taken of, or of another format.
+    """
+    from safetensors.torch import load
+
+    folder = model_folder(weights)
+    path = folder / MODEL_FILE
+    data = path.read_bytes()
+    digest, recorded = hashlib.sha256(data).hexdigest(), model_digest(weights)
+    if digest != recorded:
+        raise CrysiftError(
+            f"{path} has SHA-256 {digest[:12]}…, {DIGEST_FILE} says {recorded[:12]}…: the file is damaged or "
+            "was exchanged; restore it or train the model again"
+        )
+    return _assembled(load(data), _metadata(path), digest)
+
+
+@lru_cache(maxsize=8)
+def _metadata(path: Path) -> dict[str, Any]:
+    """Read the head of a safetensors file: eight bytes of length, then JSON."""
+    with path.open("rb") as file:
+        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    metadata: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
+    if metadata.get("format") != FORMAT:
+        raise CrysiftError(f"{path} has model format {metadata.get('format')}, this version reads {FORMAT}")
+    return metadata
+
+
+def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], digest: str) -> AriseModel:
+    shape = metadata["shape"]
+    network = Arise(AriseShape(**{**shape, "hidden": tuple(shape["hidden"])}))
+    prefix = "network."
+    network.load_state_dict(
+        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    )
+    network.requires_grad_(False).eval()
+    reference = Reference(
+        directions=tensors["reference.directions"].float().numpy(),
+        classes=tensors["reference.classes"].long().numpy(),
+        calibration=tensors["reference.calibration"].numpy(),
+    )
+    return AriseModel(
+        network, tuple(metadata["labels"]), metadata["soap"], reference, metadata["card"], digest
+    )
