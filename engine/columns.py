@@ -84,12 +84,16 @@ class StructureColumns:
 
 
 def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Return the column as one array."""
-    if isinstance(column, pa.Array):
-        return column
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
+    """Return the column as one array that starts where its memory starts.
+
+    A slice is copied: pyarrow (26.0.1) takes and filters the rows of other memory where the array is a slice of
+    fixed-size lists of fixed-size lists.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = pa.concat_arrays(column.chunks)
+    return pa.concat_arrays([column, column.slice(0, 0)]) if column.offset else column
 
 
 def list_offsets(lists: pa.Array) -> NDArray[np.int64]:

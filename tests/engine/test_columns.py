@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 from ase.build import bulk, molecule
 
-from engine.columns import StructureColumns, distinct_labels
+from engine.columns import StructureColumns, contiguous, distinct_labels
 from engine.errors import CrysiftError
 from engine.structure import Structure, structures_table
 
@@ -62,3 +62,10 @@ def test_unequal_lengths_are_refused(structures: list[Structure]) -> None:
 def test_distinct_labels_are_counted_per_row() -> None:
     lists = pa.array([["A", "B", "A"], [], None, ["A", None, None], ["C"]])
     assert distinct_labels(lists).tolist() == [2, 0, 0, 2, 1]
+
+
+def test_rows_taken_from_a_slice_are_those_of_the_slice(structures: list[Structure]) -> None:
+    lattices = structures_table(structures)["lattice_vectors"]
+    rows = pa.array([1, 0])
+    taken = contiguous(lattices.slice(2, 2)).take(rows)
+    assert taken.to_pylist() == [lattices[3].as_py(), lattices[2].as_py()]
