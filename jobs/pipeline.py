@@ -59,18 +59,22 @@ class FollowedConnector:
         return self._connector.read(page)
 
 
-def ingest_sources(
-    store: Store, sources: Sequence[str], limits: StructureLimits, file_format: str | None, listener: Listener
-) -> frozenset[str]:
-    """Bring structures from all sources into the store; return the names of the parts that they make up."""
+def open_sources(sources: Sequence[str], file_format: str | None) -> list[FollowedConnector]:
+    """Open all sources; raises CrysiftError for one that does not exist or whose format must be named."""
     from connectors import open_source
 
-    followed = [FollowedConnector(open_source(source, file_format)) for source in sources]
-    for connector in followed:
+    return [FollowedConnector(open_source(source, file_format)) for source in sources]
+
+
+def ingest_all(
+    connectors: Sequence[FollowedConnector], store: Store, limits: StructureLimits, listener: Listener
+) -> frozenset[str]:
+    """Bring structures from all sources into the store; return the names of the parts that they make up."""
+    for connector in connectors:
         ingest(connector, store, limits, listener)
-    parts = frozenset[str]().union(*(connector.parts for connector in followed))
+    parts = frozenset[str]().union(*(connector.parts for connector in connectors))
     if not parts:
-        raise CrysiftError(f"there are no structures in {', '.join(sources)}")
+        raise CrysiftError(f"there are no structures in {', '.join(c.source for c in connectors)}")
     return parts
 
 

@@ -28,7 +28,7 @@ SHOWN = [
 ]
 
 _PREDICTION_COLUMNS = """structure_id, formula, nsites, prototype, probability, mutual_information,
-    ood_score, ood_p_value, is_ood, nearest_class"""
+    ood_score, ood_p_value, is_ood, nearest_class, extra_json ->> '$.mineral' AS mineral"""
 
 MOST_OUT_OF_DISTRIBUTION = f"""SELECT {_PREDICTION_COLUMNS}
     FROM predictions JOIN structures USING (structure_id)
@@ -73,7 +73,8 @@ def print_report(console: Console, result: ScreenResult, top: int) -> None:
         heading = f"The {strangest.num_rows} most out-of-distribution structures"
         if summary["predictions"] <= top:
             heading = "The structures, the least known first"
-        console.show(rich_table(strangest.select(SHOWN), heading, decimals=3))
+        named = SHOWN if strangest["mineral"].null_count == strangest.num_rows else [*SHOWN, "mineral"]
+        console.show(rich_table(strangest.select(named), heading, decimals=3))
     console.say()
     if summary["predictions"] > top:
         _print_prototypes(console, result)

@@ -96,16 +96,17 @@ def screen(
     from engine.descriptors.soap.stage import SoapStage
     from engine.execution.events import ignore
     from engine.store import Store
-    from jobs.pipeline import derive, ingest_sources, recorded_run
+    from jobs.pipeline import derive, ingest_all, open_sources, recorded_run
 
     asked = settings or ScreenSettings()
     names = _names(sources)
+    connectors = open_sources(names, asked.file_format)
     opened = Store.open(os.fspath(store), create=True)
     featurize = SoapStage(asked.soap)
     _check_before_anything_runs(opened, featurize, asked)
-    record = {"sources": names, **asked.as_json()}
+    record = {"sources": [connector.describe() for connector in connectors], **asked.as_json()}
     with recorded_run(opened, "screen", record, listener or ignore) as (run, tell):
-        parts = ingest_sources(opened, names, asked.limits, asked.file_format, tell)
+        parts = ingest_all(connectors, opened, asked.limits, tell)
         features = derive(opened, featurize, opened.structures, asked.execution, tell)
         predictions = derive(opened, asked.prediction, features, asked.execution, tell)
         result = ScreenResult(opened, features, predictions, parts)

@@ -23,14 +23,15 @@ def ingest(
 
         from engine.store import Store
         from engine.validation import StructureLimits
-        from jobs.pipeline import ingest_sources, recorded_run, rows_of
+        from jobs.pipeline import ingest_all, open_sources, recorded_run, rows_of
         from jobs.progress import ProgressBars
 
         limits = StructureLimits(max_sites=max_sites, min_distance=min_distance)
+        connectors = open_sources(sources, file_format)
         opened = Store.open(store, create=True)
-        record = {"sources": sources, "limits": asdict(limits), "file_format": file_format}
+        record = {"sources": [connector.describe() for connector in connectors], "limits": asdict(limits)}
         with ProgressBars(console) as bars, recorded_run(opened, "ingest", record, bars) as (run, tell):
-            parts = ingest_sources(opened, sources, limits, file_format, tell)
+            parts = ingest_all(connectors, opened, limits, tell)
             accepted, rejected = rows_of(opened.structures, parts), rows_of(opened.rejects, parts)
             summary = {
                 "store": opened.folder.url,
