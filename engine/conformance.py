@@ -25,9 +25,9 @@ VECTOR_COLUMNS = ("cartesian_site_positions", "lattice_vectors", "dimension_type
 def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
     """Return the structures columns of ``table`` in their types, and rows with vectors of a wrong length.
 
-    Vectors that have not 3 components come back null; columns that the structures table does not know are left out; null lattice
-    vectors along directions that are not periodic become zero; ``structure_id`` and ``lattice_vectors`` are
-    always there.
+    Vectors that have not 3 components come back null; columns that the structures table does not know are
+    left out; null lattice vectors along directions that are not periodic become zero; ``structure_id`` and
+    ``lattice_vectors`` are always there.
 
     Raises:
         CrysiftError: a required column is missing or has a type that cannot be converted.

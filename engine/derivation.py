@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
@@ -53,8 +53,8 @@ def content_hash(
     """SHA-256 of one structure's content: labels, positions (n, 3), lattice (3, 3) and periodicity (3,).
 
     The canonical bytes are little-endian: number of sites (int64), length of each UTF-8 label (int32), the
-    labels, positions and lattice (float64; -0 is 0, no lattice is zeros), periodicity (int8), and the
-    definitions of species that are not trivial, as JSON.
+    labels, positions and lattice (float64; -0 is 0, no lattice is zeros), periodicity (int8), and, as JSON,
+    what occupies the sites whose label alone does not tell.
     """
     encoded = [label.encode() for label in labels]
     state = hashlib.sha256(HASH_DOMAIN)
@@ -64,9 +64,13 @@ def content_hash(
     state.update((positions + 0.0).astype("<f8", copy=False).tobytes())
     state.update((lattice + 0.0).astype("<f8", copy=False).tobytes())
     state.update(periodic.astype(np.int8).tobytes())
-    if species:
-        definitions = sorted((asdict(s) for s in species), key=lambda s: str(s["name"]))
-        state.update(json.dumps(definitions, sort_keys=True).encode())
+    occupants = [
+        (s.name, s.chemical_symbols, s.concentration, s.attached, s.nattached)
+        for s in sorted(species, key=lambda s: s.name)
+        if s.name in labels and not s.is_trivial
+    ]
+    if occupants:
+        state.update(json.dumps(occupants).encode())
     return state.digest()
 
 
@@ -74,15 +78,18 @@ def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
     """Structures with every column of the schema: given ones as they are, derivable ones derived.
 
     ``content_hash``, ``is_ordered``, ``formula``, ``nelements`` and ``atomic_numbers`` always follow from the
-    sites; ``structure_id`` and ``fetched_at`` are filled in where absent. ``table`` has valid rows, with
-    columns of the schema's types.
+    sites; ``structure_id`` and ``fetched_at`` are filled in where absent; ``species`` that say no more than
+    the labels become null. ``table`` has valid rows, with columns of the schema's types.
     """
     columns = {name: table[name] for name in table.column_names}
     columns["structure_id"] = structure_ids(table)
     moment = pa.scalar(fetched_at or datetime.now(UTC), STRUCTURES.field("fetched_at").type)
     given = columns.get("fetched_at")
     columns["fetched_at"] = pa.repeat(moment, len(table)) if given is None else pc.fill_null(given, moment)
-    species = species_of(table)
+    species = {row: s for row, s in species_of(table).items() if not all(d.is_trivial for d in s)}
+    if "species" in columns:
+        trivial = ~np.isin(np.arange(len(table)), list(species))
+        columns["species"] = columns["species"].take(pa.array(np.arange(len(table)), mask=trivial))
     sites = StructureColumns.from_table(pa.table(columns | {"lattice_vectors": _lattices(table)}))
     labels = contiguous(table["species_at_sites"])
     compositions = _compositions(sites, labels, species)

@@ -19,6 +19,9 @@ HYDROGEN_ISOTOPES: Mapping[str, float] = MappingProxyType({"D": 2.01410177812, "
 ATOMIC_NUMBERS: Mapping[str, int] = MappingProxyType(
     {symbol: z for z, symbol in enumerate(ELEMENTS, start=1)} | dict.fromkeys(HYDROGEN_ISOTOPES, 1)
 )
+PROTIUM_MASS = 1.008
+MASS_TOLERANCE = 0.01
+"""In u; tells an isotope of hydrogen from protium."""
 VACANCY = "vacancy"
 
 OCCUPANCY_TOLERANCE = 1e-6
@@ -66,8 +69,12 @@ class Species:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether the label alone already says everything."""
-        return self == Species.of_label(self.name)
+        """Whether the label alone already says everything; a mass counts only where it makes an isotope."""
+        plain = Species.of_label(self.name)
+        mass = plain.mass or (PROTIUM_MASS,)
+        isotope = plain.chemical_symbols == ("H",) and abs((self.mass or mass)[0] - mass[0]) > MASS_TOLERANCE
+        same = self.chemical_symbols == plain.chemical_symbols and self.is_ordered
+        return same and not isotope and not any(self.nattached or ())
 
     @property
     def amounts(self) -> dict[str, float]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.derivation import Composition, complete, compose, content_hash
 from engine.errors import CrysiftError
 from engine.schema import STRUCTURES
-from engine.species import HYDROGEN_ISOTOPES, VACANCY, Species
+from engine.species import HYDROGEN_ISOTOPES, MASS_TOLERANCE, VACANCY, Species
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pymatgen.core.structure import Molecule
     from pymatgen.core.structure import Structure as PymatgenStructure
 
-MASS_TOLERANCE = 0.01  # u; tells an isotope of hydrogen from protium
 PROVENANCE = (
     "fetched_at",
     "url",
@@ -198,9 +197,9 @@ class Structure:
             row["source_id"],
             tuple(row["species_at_sites"]),
             row["cartesian_site_positions"],
-            row["lattice_vectors"],
+            row.get("lattice_vectors"),
             (kinds[0], kinds[1], kinds[2]),
-            tuple(Species.from_row(s) for s in row["species"] or ()),
+            tuple(Species.from_row(s) for s in row.get("species") or ()),
             {name: row[name] for name in PROVENANCE if row.get(name) is not None},
         )
 

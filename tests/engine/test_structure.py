@@ -120,7 +120,9 @@ def test_content_hash_sees_all_that_matters_and_nothing_else() -> None:
         Structure("a", "1", ("Na", "Cl"), moved, base.lattice, (1, 1, 1)),
         Structure("a", "1", ("Na", "Cl"), base.positions, base.cell * 2, (1, 1, 1)),
         Structure("a", "1", ("Na", "Cl"), base.positions, base.lattice, (1, 1, 0)),
-        Structure("a", "1", ("Na", "Cl"), base.positions, base.lattice, (1, 1, 1), (Species.of_label("Na"),)),
+        Structure(
+            "a", "1", ("Na", "Cl"), base.positions, base.lattice, (1, 1, 1), (Species("Na", ("K",), (1.0,)),)
+        ),
     ]
     assert len({s.content_hash for s in [base, *others]}) == len(others) + 1
 

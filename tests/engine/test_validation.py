@@ -147,6 +147,18 @@ def test_where_species_are_defined_the_definition_counts_and_not_the_label() -> 
     assert accepted["atomic_numbers"].to_pylist() == [[22, 17]]
 
 
+def test_species_that_say_no_more_than_the_labels_become_null_and_change_no_hash() -> None:
+    sodium = species("Na", ["Na"], [1.0]) | {"mass": [22.99]}
+    rows = [SALT, SALT | {"source_id": "2", "species": [sodium, species("Cl", ["Cl"], [1.0])]}]
+    accepted, _ = validate(pa.Table.from_pylist(rows, schema=FOREIGN), StructureLimits())
+    assert accepted["species"].to_pylist() == [None, None]
+    assert len(set(accepted["content_hash"].to_pylist())) == 1
+    heavy = species("H", ["H"], [1.0]) | {"mass": [2.014]}
+    row = SALT | {"species_at_sites": ["H", "Cl"], "species": [heavy, species("Cl", ["Cl"], [1.0])]}
+    accepted, _ = validate(pa.Table.from_pylist([row], schema=FOREIGN), StructureLimits())
+    assert accepted["species"][0].as_py()[0]["mass"] == [2.014]
+
+
 @pytest.mark.parametrize(
     ("definitions", "told"),
     [
