@@ -8,7 +8,7 @@ from engine.errors import CrysiftError
 from engine.execution.events import StageStarted
 from engine.execution.task import StageTask
 from engine.stage import Stage, check_reads
-from engine.store import Fingerprint, PartFooter, Store, Table
+from engine.store import Fingerprint, Store, Table
 
 Executor = Literal["inline", "dask", "ray"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)
@@ -86,14 +86,19 @@ def plan_stage(
     check_reads(stage, source.part_schema(min(source.part_names())), source.folder.name)
     target = store.derived(Fingerprint.of(stage, source), allow_new)
     done = target.check_derived(source)
-    footers = {part: source.footer(part) for part in target.missing(source)}
-    cost = sum(footer.cost for footer in footers.values())
+    costs: dict[str, float] = {}
+    rows = 0
+    for part in target.missing(source):
+        footer = source.footer(part)
+        costs[part] = footer.cost
+        rows += footer.rows_out
+    cost = sum(costs.values())
     plan = StagePlan(
         stage=stage,
         source=source,
         target=target,
-        parts=_dearest_first(footers),
-        rows=sum(footer.rows_out for footer in footers.values()),
+        parts=_dearest_first(costs),
+        rows=rows,
         cost=cost,
         skipped_rows=done.rows,
         executor=_chosen(stage, executor, cost),
@@ -118,9 +123,9 @@ def available_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _dearest_first(footers: dict[str, PartFooter]) -> tuple[str, ...]:
+def _dearest_first(costs: dict[str, float]) -> tuple[str, ...]:
     """Order parts by falling cost, so that no long part is left for the end; names break ties."""
-    return tuple(sorted(footers, key=lambda part: (-footers[part].cost, part)))
+    return tuple(sorted(costs, key=lambda part: (-costs[part], part)))
 
 
 def _chosen(stage: Stage, executor: Executor | Literal["auto"], cost: float) -> Executor:

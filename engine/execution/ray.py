@@ -45,7 +45,7 @@ class _Crew:
         self._plan = plan
         self._size = size
         self._backlog = Backlog(plan.stage.name, plan.parts)
-        self._busy: dict[ray.ObjectRef[PartDone], tuple[Any, str]] = {}
+        self._busy: dict[ray.ObjectRef[PartDone | None], tuple[Any, str]] = {}
         self._actor_class = _actor_class(plan.stage.resources)
 
     def work(self) -> Iterator[Event]:
@@ -54,18 +54,19 @@ class _Crew:
         while self._backlog or any(part for _, part in self._busy.values()):
             [ready], _ = ray.wait(list(self._busy), num_returns=1)
             actor, part = self._busy.pop(ready)
+            event: Event | None
             try:
-                done = ray.get(ready)
+                event = ray.get(ready)
             except RayTaskError as error:
                 raise error.cause from error
             except RayError:
                 ray.kill(actor)
-                yield self._backlog.lost(part)
+                event = self._backlog.lost(part)
                 self._hire()
-                continue
-            if part:
-                yield done
-            self._assign(actor)
+            else:
+                self._assign(actor)
+            if event is not None:
+                yield event
 
     def dismiss(self) -> None:
         for actor, _ in self._busy.values():
@@ -140,6 +141,7 @@ def _session(plan: StagePlan) -> Iterator[None]:
         yield
         return
     ray.init(
+        address="local",  # a RAY_ADDRESS in the environment would refuse the settings below
         num_cpus=math.ceil(plan.workers * plan.stage.resources.cpus),
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
