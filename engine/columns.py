@@ -86,13 +86,12 @@ class StructureColumns:
 def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """Return the column as one array that starts where its memory starts.
 
-    A slice is copied: pyarrow (26.0.1) takes and filters the rows of other memory where the array is a slice of
-    fixed-size lists of fixed-size lists.
+    A slice is copied: pyarrow (26.0.1) takes and filters the rows of other memory where the array is a slice
+    of fixed-size lists of fixed-size lists.
     """
     if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
+        chunks = column.chunks or [pa.array([], column.type)]
+        column = chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
     return pa.concat_arrays([column, column.slice(0, 0)]) if column.offset else column
 
 
