@@ -78,20 +78,15 @@ def plan_stage(
     stage's ``cluster_from`` that two workers or a GPU can share. Raises CrysiftError where the source lacks a
     column, the store holds parts of other settings, or the memory cannot hold the workers asked for.
     """
-    if executor != "auto" and executor not in EXECUTORS:
-        raise CrysiftError(f"there is no executor {executor!r}: choose auto, {', '.join(EXECUTORS)}")
-    if workers is not None and workers < 1:
-        raise CrysiftError(f"{workers} workers cannot run anything: ask for at least 1")
+    _check_request(executor, workers)
     source = source or store.latest(stage.source)
+    if not source.part_names():
+        raise CrysiftError(f"stage {stage.name} reads {source.folder.url}, which holds no parts yet")
     check_reads(stage, source.part_schema(min(source.part_names())), source.folder.name)
     target = store.derived(Fingerprint.of(stage, source), allow_new)
-    done = target.check_derived(source)
-    costs: dict[str, float] = {}
-    rows = 0
-    for part in target.missing(source):
-        footer = source.footer(part)
-        costs[part] = footer.cost
-        rows += footer.rows_out
+    missing = target.missing(source)
+    done = target.check_derived(source, source.part_names().difference(missing))
+    rows, costs = _work(source, missing)
     cost = sum(costs.values())
     plan = StagePlan(
         stage=stage,
@@ -109,6 +104,23 @@ def plan_stage(
     staffed = _staffed(plan, workers)
     lone = executor == "auto" and staffed.workers == 1 and not stage.resources.gpus
     return replace(staffed, executor="inline") if lone else staffed
+
+
+def _check_request(executor: str, workers: int | None) -> None:
+    if executor != "auto" and executor not in EXECUTORS:
+        raise CrysiftError(f"there is no executor {executor!r}: choose auto, {', '.join(EXECUTORS)}")
+    if workers is not None and workers < 1:
+        raise CrysiftError(f"{workers} workers cannot run anything: ask for at least 1")
+
+
+def _work(source: Table, parts: list[str]) -> tuple[int, dict[str, float]]:
+    """Return the rows of the parts and each part's cost."""
+    rows, costs = 0, {}
+    for part in parts:
+        footer = source.footer(part)
+        costs[part] = footer.cost
+        rows += footer.rows_out
+    return rows, costs
 
 
 def available_cores() -> int:

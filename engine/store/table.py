@@ -1,6 +1,6 @@
 """One table of a store: a folder of immutable Parquet parts that share a fingerprint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -138,13 +138,13 @@ class Table:
         """Sorted names of the source's parts that this table has not yet derived: a set difference."""
         return sorted(source.part_names() - self.part_names())
 
-    def check_derived(self, source: "Table") -> TableCounts:
-        """Check that finished parts have this fingerprint and derive from the present source.
+    def check_derived(self, source: "Table", part_names: Iterable[str]) -> TableCounts:
+        """Check that these parts have this fingerprint and derive from the source's present content.
 
-        Returns the sums over the finished parts. Raises CrysiftError naming the part that does not belong.
+        Returns the sums over the parts. Raises CrysiftError naming the part that does not belong.
         """
         counts = TableCounts()
-        for part_name in sorted(self.part_names() & source.part_names()):
+        for part_name in sorted(part_names):
             footer = self.footer(part_name)
             present = source.footer(part_name).content_hash
             if footer.source_hash != present:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from engine.errors import CrysiftError
 from engine.execution import Event, Executor, PartDone, StagePlan, WorkerLost, execute, plan_stage
 from engine.store import Store
+from tests.engine.execution.clusters import local_ray
 from tests.engine.execution.stages import SquareStage, fill
 from tests.engine.tiny_disk import tiny_disk
 
@@ -27,6 +29,7 @@ DRIVER = """
 import sys
 from engine.execution import execute, plan_stage
 from engine.store import Store
+from tests.engine.execution.clusters import local_ray
 from tests.engine.execution.stages import SquareStage
 
 if __name__ == "__main__":
@@ -59,6 +62,21 @@ def driver(tmp_path: Path) -> Path:
     return script
 
 
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    with local_ray():
+        yield
+
+
+@pytest.fixture(params=CLUSTERS)
+def cluster(request: pytest.FixtureRequest) -> Executor:
+    """Either cluster: Ray outlives its lost actors and is shared, Dask is started anew by each run."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    name: Executor = request.param
+    return name
+
+
 def planned(store: Store, faults: Path, executor: Executor, workers: int = 2) -> StagePlan:
     return plan_stage(store, SquareStage(faults=str(faults)), executor, workers)
 
@@ -80,8 +98,7 @@ def wait_for(folder: Path, pattern: str) -> Path:
     pytest.fail(f"nothing like {pattern} in {folder} after {PATIENCE_SECONDS} s")
 
 
-@pytest.mark.parametrize("executor", CLUSTERS)
-def test_a_killed_worker_loses_nothing(store: Store, faults: Path, executor: Executor) -> None:
+def test_a_killed_worker_loses_nothing(store: Store, faults: Path, cluster: Executor) -> None:
     killed: list[int] = []
 
     def kill() -> None:
@@ -93,7 +110,7 @@ def test_a_killed_worker_loses_nothing(store: Store, faults: Path, executor: Exe
     assassin = threading.Thread(target=kill, daemon=True)
     assassin.start()
     events: list[Event] = []
-    finished = execute(planned(store, faults, executor), events.append)
+    finished = execute(planned(store, faults, cluster), events.append)
     assassin.join()
     assert killed[0] != os.getpid()
     assert finished.rows == 30
@@ -102,13 +119,12 @@ def test_a_killed_worker_loses_nothing(store: Store, faults: Path, executor: Exe
     assert_whole(store)
 
 
-@pytest.mark.parametrize("executor", CLUSTERS)
 def test_a_part_that_kills_its_worker_once_is_done_by_another(
-    store: Store, faults: Path, executor: Executor
+    store: Store, faults: Path, cluster: Executor
 ) -> None:
     (faults / "part-005").write_text("die once")
     events: list[Event] = []
-    finished = execute(planned(store, faults, executor), events.append)
+    finished = execute(planned(store, faults, cluster), events.append)
     assert [event for event in events if isinstance(event, WorkerLost)] == [
         WorkerLost("features_square", "part-005", 1)
     ]
@@ -116,13 +132,12 @@ def test_a_part_that_kills_its_worker_once_is_done_by_another(
     assert_whole(store)
 
 
-@pytest.mark.parametrize("executor", CLUSTERS)
 def test_a_part_that_kills_every_worker_stops_the_run_by_name_after_all_others(
-    store: Store, faults: Path, executor: Executor
+    store: Store, faults: Path, cluster: Executor
 ) -> None:
     (faults / "part-004").write_text("die always")
     with pytest.raises(CrysiftError, match=r"3 workers of stage features_square died on part-004"):
-        execute(planned(store, faults, executor))
+        execute(planned(store, faults, cluster))
     assert len(list(faults.glob("part-004.met.*"))) == 3
     assert store.structures.part_names() - store.latest("features_square").part_names() == {"part-004"}
 

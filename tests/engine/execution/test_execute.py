@@ -20,6 +20,7 @@ from engine.execution import (
     plan_stage,
 )
 from engine.store import Store
+from tests.engine.execution.clusters import local_ray
 from tests.engine.execution.stages import ReversingStage, SquareStage, fill
 
 
@@ -36,13 +37,8 @@ def dask_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
-    import ray
-
-    import engine.execution.ray  # noqa: F401 -- sets Ray's environment
-
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80 * 1024**2)
-    yield
-    ray.shutdown()
+    with local_ray():
+        yield
 
 
 @pytest.fixture(params=EXECUTORS)
