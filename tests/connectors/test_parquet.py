@@ -10,7 +10,7 @@ from connectors.parquet import ParquetConnector
 from engine.errors import CrysiftError
 from engine.ingest import ingest
 from engine.store import Store
-from engine.structure import Structure, candidates_table, structures_table
+from engine.structure import Structure, candidates_table, structures_in, structures_table
 from engine.validation import StructureLimits
 
 
@@ -71,6 +71,29 @@ def test_a_stores_own_structures_can_be_ingested_again(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     ingest(open_source(str(tmp_path / "whole.parquet")), store, StructureLimits())
     assert store.structures.scan().to_table().equals(table)
+
+
+def test_what_is_stored_is_what_was_read_on_every_page(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    structures = []
+    for i in range(2500):
+        n_sites = int(random.integers(1, 5))
+        positions, cell = random.uniform(0, 9, (n_sites, 3)), np.eye(3) * random.uniform(9, 99)
+        radius = 0.05 if i % 7 == 3 else 1.0  # every seventh row has coincident atoms
+        positions = np.vstack([positions, positions[:1] + np.array([radius, 0, 0])])
+        structures.append(Structure("db", str(i), ("Na",) * (n_sites + 1), positions, cell, (1, 1, 1)))
+    pq.write_table(candidates_table(structures), tmp_path / "a.parquet", row_group_size=1500)
+    store = Store.open(tmp_path / "store", create=True)
+    summary = ingest(open_source(str(tmp_path / "a.parquet")), store, StructureLimits())
+    assert summary.rows + summary.rejected == 2500
+    rejected = set(store.rejects.scan().to_table()["source_id"].to_pylist())
+    assert rejected == {str(i) for i in range(3, 2500, 7)}
+    expected = {s.source_id: s.content_hash for s in structures if s.source_id not in rejected}
+    table = store.structures.scan().to_table()
+    assert (
+        dict(zip(table["source_id"].to_pylist(), table["content_hash"].to_pylist(), strict=True)) == expected
+    )
+    assert {s.source_id: s.content_hash for s in structures_in(table)} == expected
 
 
 def test_the_shared_database_is_read_from_a_subset_of_the_columns(shared_data: Path) -> None:
