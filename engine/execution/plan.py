@@ -80,12 +80,13 @@ def plan_stage(
     """
     _check_request(executor, workers)
     source = source or store.latest(stage.source)
-    if not source.part_names():
+    names = source.part_names()
+    if not names:
         raise CrysiftError(f"stage {stage.name} reads {source.folder.url}, which holds no parts yet")
-    check_reads(stage, source.part_schema(min(source.part_names())), source.folder.name)
+    check_reads(stage, source.part_schema(min(names)), source.folder.name)
     target = store.derived(Fingerprint.of(stage, source), allow_new)
-    missing = target.missing(source)
-    done = target.check_derived(source, source.part_names().difference(missing))
+    missing = sorted(names - target.part_names())
+    done = target.check_derived(source, names.difference(missing))
     rows, costs = _work(source, missing)
     cost = sum(costs.values())
     plan = StagePlan(
