@@ -103,12 +103,15 @@ class MonteCarloDropout:
     buffers are reused from call to call.
     """
 
-    def __init__(self, network: Arise, passes: int, seed: int, device: str = "cpu") -> None:
+    def __init__(
+        self, network: Arise, passes: int, seed: int, device: str = "cpu", fold: int | None = None
+    ) -> None:
+        """Draw the masks; `fold` structures go into one product (default: what suits the device)."""
         self.passes = passes
         self.device = torch.device(device)
         on_gpu = self.device.type != "cpu"
-        self.fold = GPU_FOLD if on_gpu else 1
-        self._compact = not on_gpu
+        self.fold = fold or (GPU_FOLD if on_gpu else 1)
+        self._compact = self.fold == 1
         block = GPU_BLOCK if on_gpu else CPU_BLOCK
         blocks = mask_blocks(network.shape, passes, seed, block)
         self._blocks = [_Positions(masks, self.fold, self.device) for masks in blocks]

@@ -152,7 +152,8 @@ def _usable(batch: pa.Table) -> NDArray[np.bool_]:
 
 def _vectors(batch: pa.Table) -> NDArray[np.float32]:
     lists = contiguous(batch["vector"])
-    return np.ascontiguousarray(fixed_size_values(lists).reshape(len(lists), -1), np.float32)
+    values = fixed_size_values(lists).reshape(len(lists), lists.type.list_size)
+    return np.ascontiguousarray(values, np.float32)
 
 
 def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> dict[str, pa.Array]:

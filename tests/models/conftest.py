@@ -1,0 +1,72 @@
+"""Small networks, and the vectors that the authors published."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from engine.columns import contiguous, fixed_size_values
+from models.network import Arise, AriseShape
+from models.ood import Reference, directions, representations
+from models.prototypes import prototypes
+from models.weights_file import AriseModel, save_model
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Compute as a model worker does."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def network() -> Arise:
+    """An untrained network of the published shape, with inputs of unequal spread."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        built = Arise(AriseShape())
+        built.fit_standardisation(torch.randn(64, 316) * torch.linspace(0.1, 2.0, 316) + 0.3)
+    return built.requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="session")
+def vectors() -> torch.Tensor:
+    """Return 37 inputs: not a multiple of any block."""
+    return torch.randn((37, 316), generator=torch.Generator().manual_seed(5))
+
+
+@pytest.fixture(scope="session")
+def model(network: Arise, vectors: torch.Tensor) -> AriseModel:
+    """The network with labels, reference and calibration."""
+    points = directions(representations(network, vectors)).half().float().numpy()
+    calibration = np.linspace(0.1, 0.5, 99, dtype=np.float32)
+    labels = tuple(prototype.label for prototype in prototypes())
+    soap = {"cutoff": 4.0, "sigma": 0.1, "scale": 1.0, "basis": "quip"}
+    return AriseModel(network, labels, soap, Reference(points, np.arange(37), calibration), {"note": "test"})
+
+
+@pytest.fixture(scope="session")
+def weights(model: AriseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model as a folder."""
+    folder = tmp_path_factory.mktemp("weights")
+    save_model(model, folder)
+    return folder
+
+
+class Published(NamedTuple):
+    """The published vectors (396, 316) with their labels and variants."""
+
+    vectors: NDArray[np.float32]
+    labels: list[str]
+    variants: list[str]
+
+
+@pytest.fixture(scope="session")
+def published(shared_data: Path) -> Published:
+    """The vectors of the pristine structures as the authors computed them."""
+    table = pq.read_table(shared_data / "soap" / "published_pristine.parquet")
+    vectors = fixed_size_values(contiguous(table["soap"])).reshape(len(table), -1).copy()
+    return Published(vectors, table["label"].to_pylist(), table["variant"].to_pylist())

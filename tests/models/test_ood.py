@@ -1,0 +1,80 @@
+"""Distances to the training data, and the p-values made of them."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.network import Arise
+from models.ood import (
+    OutOfDistribution,
+    Reference,
+    conformal_p_values,
+    directions,
+    nearest_direction,
+    representations,
+)
+from models.weights_file import AriseModel
+
+
+def test_p_value_is_the_share_of_calibration_structures_at_least_as_far() -> None:
+    calibration = np.array([1.0, 2.0, 2.0, 3.0], dtype=np.float32)
+    distances = np.array([0.5, 1.0, 2.0, 2.5, 3.0, 9.0], dtype=np.float32)
+    expected = np.array([5, 5, 4, 2, 2, 1]) / 5
+    np.testing.assert_allclose(conformal_p_values(distances, calibration), expected, rtol=1e-6)
+
+
+def test_false_alarms_among_structures_like_the_calibration_stay_below_alpha() -> None:
+    random = np.random.default_rng(0)
+    calibration = np.sort(random.gamma(2.0, size=1000)).astype(np.float32)
+    p = conformal_p_values(random.gamma(2.0, size=20_000).astype(np.float32), calibration)
+    for alpha in (0.01, 0.05, 0.2):
+        assert (p <= alpha).mean() == pytest.approx(alpha, abs=0.02)
+
+
+def test_score_is_one_where_95_percent_of_the_calibration_lie_below_and_keeps_growing() -> None:
+    calibration = np.linspace(0.0, 0.2, 101, dtype=np.float32)
+    reference = Reference(np.eye(2, 4, dtype=np.float32), np.array([7, 3]), calibration)
+    angles = [2 * np.arcsin(0.19 / 2), 0.5, 0.7]
+    points = torch.tensor([[5 * np.cos(a), 0.0, 5 * np.sin(a), 0.0] for a in angles], dtype=torch.float32)
+    scores = OutOfDistribution(reference)(points)
+    assert scores.score[0] == pytest.approx(1.0, abs=1e-5)
+    assert scores.score[0] < scores.score[1] < scores.score[2]
+    assert scores.p_value[1] == scores.p_value[2] == pytest.approx(1 / 102)
+    np.testing.assert_array_equal(scores.nearest, [7, 7, 7])
+
+
+def test_distance_is_exact_where_a_structure_is_a_training_structure(model: AriseModel) -> None:
+    reference = torch.from_numpy(model.reference.directions)
+    distances, rows = nearest_direction(reference, reference)
+    np.testing.assert_array_equal(rows, np.arange(37))
+    np.testing.assert_array_equal(distances, 0.0)
+
+
+def test_nearest_direction_equals_a_search_over_all_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points, reference = (directions(torch.randn((n, 24), generator=generator)) for n in (50, 400))
+    distances, rows = nearest_direction(points, reference)
+    all_pairs = torch.linalg.vector_norm(points[:, None] - reference, dim=2)
+    np.testing.assert_array_equal(rows, all_pairs.argmin(dim=1).numpy())
+    np.testing.assert_allclose(distances, all_pairs.min(dim=1).values.numpy(), rtol=1e-6)
+
+
+def test_representation_is_the_last_hidden_layer_before_its_relu(
+    network: Arise, vectors: torch.Tensor
+) -> None:
+    expected = network.double().hidden_and_logits(vectors.double())[-2]
+    network.float()
+    found = representations(network, vectors)
+    torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-5)
+    assert (found < 0).any()
+
+
+def test_scores_are_bit_identical_whatever_the_batch(model: AriseModel, vectors: torch.Tensor) -> None:
+    ood = OutOfDistribution(model.reference)
+    shifted = vectors + 0.1
+    whole = ood(representations(model.network, shifted)).score
+    for size in (1, 5, 32, 36):
+        parts = [ood(representations(model.network, part)).score for part in torch.split(shifted, size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    backwards = ood(representations(model.network, shifted.flip(0))).score
+    np.testing.assert_array_equal(backwards[::-1], whole)

@@ -1,0 +1,53 @@
+"""A model that is saved comes back as it was, and nothing else is accepted in its place."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import CrysiftError
+from models.weights_file import (
+    DIGEST_FILE,
+    MODEL_FILE,
+    AriseModel,
+    load_model,
+    model_digest,
+    model_metadata,
+    save_model,
+)
+
+
+def test_model_comes_back_as_it_was_saved(model: AriseModel, weights: Path, vectors: torch.Tensor) -> None:
+    loaded = load_model(weights)
+    torch.testing.assert_close(loaded.network(vectors), model.network(vectors), rtol=0, atol=0)
+    np.testing.assert_array_equal(loaded.reference.directions, model.reference.directions)
+    np.testing.assert_array_equal(loaded.reference.classes, model.reference.classes)
+    np.testing.assert_array_equal(loaded.reference.calibration, model.reference.calibration)
+    assert (loaded.labels, loaded.soap, loaded.card) == (model.labels, model.soap, model.card)
+    assert loaded.sha256 == model_digest(weights)
+    assert model_metadata(weights) == model.metadata | {"shape": model_metadata(weights)["shape"]}
+
+
+def test_saving_twice_gives_the_same_bytes(model: AriseModel, weights: Path, tmp_path: Path) -> None:
+    assert save_model(model, tmp_path) == model_digest(weights)
+
+
+def test_changed_file_is_refused(weights: Path, tmp_path: Path) -> None:
+    data = bytearray((weights / MODEL_FILE).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / MODEL_FILE).write_bytes(data)
+    (tmp_path / DIGEST_FILE).write_bytes((weights / DIGEST_FILE).read_bytes())
+    with pytest.raises(CrysiftError, match=r"SHA-256 .* the file is damaged or was exchanged"):
+        load_model(tmp_path)
+
+
+def test_unknown_model_is_refused_naming_what_there_is() -> None:
+    with pytest.raises(CrysiftError, match=r"no model 'arise-unheard'.*arise-quip"):
+        load_model("arise-unheard")
+
+
+def test_missing_digest_is_refused(weights: Path, tmp_path: Path) -> None:
+    (tmp_path / MODEL_FILE).write_bytes((weights / MODEL_FILE).read_bytes())
+    with pytest.raises(CrysiftError, match=f"{DIGEST_FILE} is missing"):
+        load_model(tmp_path)
