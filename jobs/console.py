@@ -13,7 +13,7 @@ from engine.errors import CrysiftError
 
 INTERRUPTED = 130
 FAILED = 1
-WIDTH_IN_FILES = 180
+WIDTH_IN_FILES = 240
 """Columns of a table that is not written to a terminal: wide enough not to break lines."""
 
 # Errors of libraries and of the operating system that say themselves what the user did wrong.

@@ -17,7 +17,7 @@ PASSES = 1000
 SEED = 0
 ALPHA = 0.05
 WEIGHTS = "arise-quip"
-EPOCHS = 300
+EPOCHS = 120
 TRAINING_SEED = 42
 
 SCIENCE = "Descriptor (lengths as multiples of d_NN)"
