@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -75,7 +76,8 @@ def model_digest(weights: str | Path) -> str:
 
 def model_metadata(weights: str | Path) -> dict[str, Any]:
     """Read what stands beside a model's tensors: shape, labels, SOAP settings, card."""
-    return _metadata(model_folder(weights) / MODEL_FILE)
+    path = model_folder(weights) / MODEL_FILE
+    return _cached_metadata(path, path.stat().st_mtime_ns)
 
 
 def save_model(model: AriseModel, folder: Path) -> str:
@@ -111,14 +113,18 @@ def load_model(weights: str | Path) -> AriseModel:
             f"{path} has SHA-256 {digest[:12]}…, {DIGEST_FILE} says {recorded[:12]}…: the file is damaged or "
             "was exchanged; restore it or train the model again"
         )
-    return _assembled(load(data), _metadata(path), digest)
+    return _assembled(load(data), _metadata(io.BytesIO(data), path), digest)
 
 
 @lru_cache(maxsize=8)
-def _metadata(path: Path) -> dict[str, Any]:
-    """Read the head of a safetensors file: eight bytes of length, then JSON."""
+def _cached_metadata(path: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 -- part of the cache's key
     with path.open("rb") as file:
-        head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return _metadata(file, path)
+
+
+def _metadata(file: IO[bytes], path: Path) -> dict[str, Any]:
+    """Read the head of a safetensors file: eight bytes of length, then JSON."""
+    head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     metadata: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
     if metadata.get("format") != FORMAT:
         raise CrysiftError(f"{path} has model format {metadata.get('format')}, this version reads {FORMAT}")

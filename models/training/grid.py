@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import StructureColumns, contiguous, fixed_size_values
@@ -27,7 +26,8 @@ from engine.stage import BatchFunction, Stage
 from engine.store import Store, Table
 from engine.structure import Structure, structures_table
 
-PAIRS_PER_PART = 5e5
+PAIRS_PER_PART = 5e7
+"""Neighbour pairs, summed over structures and grid points: a few seconds of work."""
 MAX_ROWS = 1024
 
 
@@ -109,49 +109,27 @@ def grid_vectors(
 ) -> NDArray[np.float32]:
     """Vectors (structures, points, 316) of all structures, in their order, through a store in `folder`.
 
-    An interrupted call resumes where it stopped. Raises CrysiftError naming the structures that failed.
-    """
-    vectors = derived_column(folder, structures, GridStage(grid), "vectors", listener)
-    return vectors.reshape(len(structures), len(grid.points), SOAP_WIDTH)
-
-
-def derived_column(
-    folder: str | Path,
-    structures: Sequence[Structure],
-    stage: Stage,
-    column: str,
-    listener: Listener = ignore,
-) -> NDArray[np.float32]:
-    """A stage's fixed-size list column (structures, width), in the structures' order.
-
-    The stage runs on its own engine over a store in `folder`, which then holds these structures and no
-    others.
+    The store then holds these structures and no others; an interrupted call resumes where it stopped. Raises
+    CrysiftError where the folder holds other structures.
     """
     store = Store.open(folder, create=True)
-    _commit(store.structures, structures)
-    plan = plan_stage(store, stage)
+    _commit(store.structures, structures, PAIRS_PER_PART / len(grid.points))
+    plan = plan_stage(store, GridStage(grid))
     execute(plan, listener)
-    rows = plan.target.scan(["structure_id", "status", "error_message", column]).to_table()
-    failed = rows.filter(pc.field("status") != STATUS_OK)
-    if failed.num_rows:
-        first = failed.slice(0, 1).to_pylist()[0]
-        raise CrysiftError(
-            f"{failed.num_rows} training structures failed in {stage.name}, "
-            f"the first is {first['structure_id']}: {first['error_message']}"
-        )
+    rows = plan.target.scan(["structure_id", "vectors"]).to_table()
     place = {structure_id: row for row, structure_id in enumerate(rows["structure_id"].to_pylist())}
     order = [place[structure.structure_id] for structure in structures]
-    return fixed_size_values(contiguous(rows[column])).reshape(rows.num_rows, -1)[order]
+    vectors = fixed_size_values(contiguous(rows["vectors"]))
+    return vectors.reshape(rows.num_rows, len(grid.points), SOAP_WIDTH)[order]
 
 
-def _commit(table: Table, structures: Sequence[Structure]) -> None:
-    """Write the structures in parts of similar predicted cost, unless they are there."""
+def _commit(table: Table, structures: Sequence[Structure], limit: float) -> None:
+    """Write the structures in parts of at most `limit` predicted pairs, unless they are there."""
     costs = predicted_pairs(
         [len(s.positions) for s in structures], [len(set(s.species_at_sites)) for s in structures]
     )
-    parts = {
-        _part_name([structures[row] for row in rows]): rows for rows in pack(costs, PAIRS_PER_PART, MAX_ROWS)
-    }
+    batches = pack(costs, limit, MAX_ROWS)
+    parts = {_part_name(structures[rows.start : rows.stop]): rows for rows in batches}
     present = table.part_names()
     if present - parts.keys():
         raise CrysiftError(
@@ -159,7 +137,7 @@ def _commit(table: Table, structures: Sequence[Structure]) -> None:
         )
     for name in parts.keys() - present:
         rows = parts[name]
-        batch = structures_table(structures[row] for row in rows)
+        batch = structures_table(structures[rows.start : rows.stop])
         cost = float(costs[rows.start : rows.stop].sum())
         table.commit(name, batch, source_part=None, rows_in=len(rows), failed=0, cost=cost)
 

@@ -1,5 +1,6 @@
 """A model that is saved comes back as it was, and nothing else is accepted in its place."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +52,11 @@ def test_missing_digest_is_refused(weights: Path, tmp_path: Path) -> None:
     (tmp_path / MODEL_FILE).write_bytes((weights / MODEL_FILE).read_bytes())
     with pytest.raises(CrysiftError, match=f"{DIGEST_FILE} is missing"):
         load_model(tmp_path)
+
+
+def test_metadata_of_a_model_that_was_trained_anew_is_read_anew(model: AriseModel, tmp_path: Path) -> None:
+    save_model(replace(model, card={"note": "first"}), tmp_path)
+    assert model_metadata(tmp_path)["card"] == {"note": "first"}
+    save_model(replace(model, card={"note": "second"}), tmp_path)
+    assert model_metadata(tmp_path)["card"] == {"note": "second"}
+    assert load_model(tmp_path).card == {"note": "second"}
