@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -82,7 +84,12 @@ def print_report(console: Console, result: ScreenResult, top: int) -> None:
     _print_counts(console, summary)
     for name, place in summary["tables"].items():
         console.say(f"  {name:<18} {place}")
-    console.say(f'\nAsk on: crysift query "SELECT * FROM predictions_arise" --store {result.store_url}')
+    console.say(f'\nAsk on: {_command()} query "SELECT * FROM predictions_arise" --store {result.store_url}')
+
+
+def _command() -> str:
+    """Return what to type for crysift: its path as it was started, where it is not on the search path."""
+    return "crysift" if which("crysift") else sys.argv[0]
 
 
 def _print_prototypes(console: Console, result: ScreenResult) -> None:
