@@ -17,8 +17,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-MAX_CELLS_PER_IMAGE = 8
+MAX_CELLS_PER_IMAGE = 4
 """Cells are made larger than asked for where there would be more of them than this, per image."""
+
+
+MAX_IMAGES = 5_000_000
+"""A search that needs more images than this (half a GB) is refused."""
+
+
+class SearchTooLargeError(ValueError):
+    """A cell so elongated or so sparse that its neighbour search would not fit into memory."""
 
 
 class Cell(NamedTuple):
@@ -167,10 +175,17 @@ def _list_images(
     for j in range(positions.shape[0]):
         counts = last[j] - first[j] + 1
         total += max(counts[0], 0) * max(counts[1], 0) * max(counts[2], 0)
+    if total > MAX_IMAGES:
+        raise SearchTooLargeError(
+            "more than 5,000,000 periodic images lie within reach of a neighbour search: the cell is too "
+            "elongated or too sparse for this cutoff; give the structure without periodicity along its long axis"
+        )
     x, y, z, key = np.empty(total), np.empty(total), np.empty(total), np.empty(total, np.int64)
     count = 0
     a, b, c = cell.vectors[0], cell.vectors[1], cell.vectors[2]
     for j in range(positions.shape[0]):
+        if last[j, 2] < first[j, 2]:
+            continue
         for na in range(first[j, 0], last[j, 0] + 1):
             for nb in range(first[j, 1], last[j, 1] + 1):
                 sx = positions[j, 0] + na * a[0] + nb * b[0]

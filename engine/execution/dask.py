@@ -60,6 +60,7 @@ class _OpenStage(WorkerPlugin):
 
 def run(plan: StagePlan) -> Generator[Event, None, None]:
     """Yield an event per part and per lost worker; the cluster is closed when the generator is."""
+    plan.task.open()  # compiles the kernels into their cache, which all workers would do at the same time
     with _client(plan) as client:
         client.register_plugin(_OpenStage(plan.task))
         yield from _drive(client, plan)

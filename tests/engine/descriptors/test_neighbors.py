@@ -4,11 +4,23 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from engine.descriptors.neighbors import images_within, reduced_cell, rows_within, runs_within, wrapped
+from engine.descriptors.neighbors import (
+    Floats,
+    images_within,
+    reduced_cell,
+    rows_within,
+    runs_within,
+    wrapped,
+)
+
+Flags = NDArray[np.bool_]
 
 
-def neighbor_vectors(positions, lattice, periodic, reach, divisions):
+def neighbor_vectors(
+    positions: Floats, lattice: Floats, periodic: Flags, reach: float, divisions: int
+) -> Floats:
     """All vectors from atoms to images within reach, by the compiled search."""
     cell = reduced_cell(lattice, periodic)
     atoms = wrapped(positions, cell)
@@ -32,7 +44,9 @@ def neighbor_vectors(positions, lattice, periodic, reach, divisions):
     reach=st.floats(0.5, 7.0),
     divisions=st.integers(1, 4),
 )
-def test_the_search_finds_the_neighbours_that_ase_finds(seed, count, skew, periodic, reach, divisions):
+def test_the_search_finds_the_neighbours_that_ase_finds(
+    seed: int, count: int, skew: float, periodic: tuple[bool, bool, bool], reach: float, divisions: int
+) -> None:
     generator = np.random.default_rng(seed)
     lattice = np.diag(generator.uniform(2.0, 6.0, 3)) + skew * generator.normal(size=(3, 3))
     if abs(np.linalg.det(lattice)) < 5.0:
@@ -46,7 +60,7 @@ def test_the_search_finds_the_neighbours_that_ase_finds(seed, count, skew, perio
         np.testing.assert_allclose(np.sort(found), np.sort(expected), atol=1e-9)
 
 
-def test_a_very_skewed_cell_is_reduced_to_the_same_lattice():
+def test_a_very_skewed_cell_is_reduced_to_the_same_lattice() -> None:
     lattice = np.array([[1.0, 0.0, 0.0], [50.0, 1.0, 0.0], [-30.0, 70.0, 1.0]])
     cell = reduced_cell(lattice, np.ones(3, np.bool_))
     assert abs(np.linalg.det(cell.vectors)) == pytest.approx(1.0)
@@ -56,7 +70,7 @@ def test_a_very_skewed_cell_is_reduced_to_the_same_lattice():
 
 
 @pytest.mark.parametrize("periodic", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 0, 1), (0, 1, 1)])
-def test_directions_without_periodicity_are_completed_orthogonally(periodic):
+def test_directions_without_periodicity_are_completed_orthogonally(periodic: tuple[int, int, int]) -> None:
     lattice = np.array([[3.0, 0.1, 0.0], [1.0, 4.0, 0.3], [0.2, 0.5, 5.0]])
     flags = np.array(periodic, np.bool_)
     cell = reduced_cell(np.where(flags[:, None], lattice, 0.0), flags)

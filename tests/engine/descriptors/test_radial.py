@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
 from scipy.interpolate import BSpline
+from scipy.special import ive
 
 from engine.descriptors.soap.radial import (
     SPLINE_DEGREE,
@@ -21,7 +24,7 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_the_table_reproduces_the_radial_functions(settings):
+def test_the_table_reproduces_the_radial_functions(settings: SoapSettings) -> None:
     table = radial_table(settings)
     functions = (quip_functions if settings.basis == "quip" else gto_functions)(settings)
     r = np.random.default_rng(0).uniform(0.0, table.reach, 500)
@@ -36,12 +39,12 @@ def test_the_table_reproduces_the_radial_functions(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_no_table_holds_denormal_numbers(settings):
+def test_no_table_holds_denormal_numbers(settings: SoapSettings) -> None:
     magnitudes = np.abs(radial_table(settings).coefficients)
     assert magnitudes[magnitudes > 0].min() >= 1e-30
 
 
-def test_the_orbitals_are_the_integrals_of_a_neighbours_gaussian():
+def test_the_orbitals_are_the_integrals_of_a_neighbours_gaussian() -> None:
     """The closed form against quadrature of its definition, for one orbital of each degree."""
     settings = SoapSettings(basis="gto")
     a = 0.5 / settings.sigma**2
@@ -51,31 +54,30 @@ def test_the_orbitals_are_the_integrals_of_a_neighbours_gaussian():
     for order in degrees:
         alpha = np.log(radii**order / 1e-3) / radii**2
 
-        def overlap(i, j, order=order, alpha=alpha):
-            return quad(
-                lambda r: r ** (2 * order + 2) * np.exp(-(alpha[i] + alpha[j]) * r * r), 0, 30, limit=200
-            )[0]
-
-        norm = np.array([[overlap(i, j) for j in range(9)] for i in range(9)])
+        norm = np.array([[_overlap(order, alpha[i] + alpha[j]) for j in range(9)] for i in range(9)])
         values, vectors = np.linalg.eigh(norm)
         beta = vectors @ np.diag(values**-0.5) @ vectors.T
         raw = np.array([_projection(order, alpha[i], a, distance) for i in range(9)])
         np.testing.assert_allclose(closed[order], beta @ raw, rtol=2e-4, atol=1e-6)
 
 
-def _projection(order, alpha, a, distance):
-    """4π ∫ r^(l+2) exp(−α r²) exp(−a(r² + d²)) i_l(2 a r d) dr."""
-    from scipy.special import ive
+def _overlap(order: int, exponent: float) -> float:
+    """∫ r^(2l+2) exp(−α r²) dr."""
+    return float(quad(lambda r: r ** (2 * order + 2) * np.exp(-exponent * r * r), 0, 30, limit=200)[0])
 
-    def integrand(r):
+
+def _projection(order: int, alpha: float, a: float, distance: float) -> float:
+    """4π ∫ r^(l+2) exp(−α r²) exp(−a(r² + d²)) i_l(2 a r d) dr."""
+
+    def integrand(r: float) -> float:
         z = 2 * a * r * distance
         bessel = np.sqrt(np.pi / (2 * z)) * ive(order + 0.5, z)
-        return r ** (order + 2) * np.exp(-alpha * r * r - a * (r - distance) ** 2) * bessel
+        return float(r ** (order + 2) * np.exp(-alpha * r * r - a * (r - distance) ** 2) * bessel)
 
-    return 4 * np.pi * quad(integrand, 1e-9, 8, points=[distance], limit=200)[0]
+    return float(4 * np.pi * quad(integrand, 1e-9, 8, points=[distance], limit=200)[0])
 
 
-def test_the_padded_cutoff_is_where_a_neighbours_gaussian_has_fallen_to_a_thousandth():
+def test_the_padded_cutoff_is_where_a_neighbours_gaussian_has_fallen_to_a_thousandth() -> None:
     settings = SoapSettings(basis="gto")
     beyond = gto_reach(settings) - settings.cutoff
     assert np.exp(-(beyond**2) / (2 * settings.sigma**2)) == pytest.approx(1e-3)
@@ -90,6 +92,6 @@ def test_the_padded_cutoff_is_where_a_neighbours_gaussian_has_fallen_to_a_thousa
         ("backend", "dscribe", 'basis "gto"'),
     ],
 )
-def test_impossible_settings_are_named(field, value, part):
+def test_impossible_settings_are_named(field: str, value: Any, part: str) -> None:
     with pytest.raises(CrysiftError, match=part):
         SoapSettings(**{field: value})
