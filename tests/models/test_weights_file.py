@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from engine.errors import CrysiftError
+from models.training.card import card_text
 from models.weights_file import (
+    CARD_FILE,
     DIGEST_FILE,
     MODEL_FILE,
     AriseModel,
     load_model,
     model_digest,
+    model_folder,
     model_metadata,
     save_model,
 )
@@ -60,3 +63,14 @@ def test_metadata_of_a_model_that_was_trained_anew_is_read_anew(model: AriseMode
     save_model(replace(model, card={"note": "second"}), tmp_path)
     assert model_metadata(tmp_path)["card"] == {"note": "second"}
     assert load_model(tmp_path).card == {"note": "second"}
+
+
+def test_card_of_the_shipped_model_is_made_of_what_is_stored_with_it() -> None:
+    stored = (model_folder("arise-quip") / CARD_FILE).read_text(encoding="utf-8")
+    assert card_text(load_model("arise-quip")) == stored
+
+
+def test_shipped_model_reached_what_is_asked_of_it() -> None:
+    accuracies = load_model("arise-quip").card["results"]["accuracies"]
+    assert len(accuracies) == 8
+    assert min(accuracies.values()) >= 0.995
