@@ -1,5 +1,6 @@
 """From a source's pages to parts of the structures and rejects tables, resumable at any instant."""
 
+import json
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -12,10 +13,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.columns import contiguous, distinct_labels, list_offsets
+from engine.errors import CrysiftError
 from engine.execution.events import Listener, PageDone, ignore
 from engine.execution.packing import predicted_pairs
 from engine.schema import STRUCTURES
-from engine.store import Store
+from engine.store import PartFooter, Store
+from engine.store.fingerprint import canonical_json
 from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
 
 PAGE_ROWS = 1024
@@ -121,11 +124,12 @@ def ingest(
 ) -> IngestSummary:
     """Bring every page of a source into the store once.
 
-    A page whose structures part exists is skipped. The rejects part is committed before the structures part,
-    which completes the page; a run killed in between writes the same two parts again.
+    A page whose structures part exists is skipped, if it was ingested with these limits. The rejects part is
+    committed before the structures part, which completes the page; a run killed in between writes the same
+    two parts again.
 
     Raises:
-        CrysiftError: the source or the store cannot be used as they are.
+        CrysiftError: the source or the store cannot be used as they are, or the limits differ.
     """
     done = store.structures.part_names()
     seen: SeenIds | None = None
@@ -136,6 +140,7 @@ def ingest(
         skipped = part in done
         if skipped:
             footer = store.structures.footer(part)
+            _check_limits(page, footer, limits)
             rows, rejected = footer.rows_out, footer.failed
             summary += IngestSummary(skipped_pages=1, skipped_rows=rows, skipped_rejects=rejected)
         else:
@@ -162,9 +167,27 @@ def _ingest_page(
     if failed or part in store.rejects.part_names():  # an interrupted run may have left other rejects
         store.rejects.commit(part, rejects, source_part=None, rows_in=rows_in, failed=failed, cost=0.0)
     cost = float(row_costs(accepted["species_at_sites"]).sum())
-    store.structures.commit(part, accepted, source_part=None, rows_in=rows_in, failed=failed, cost=cost)
+    cursor = canonical_json({"page": page.label, "limits": asdict(limits)})
+    store.structures.commit(
+        part, accepted, source_part=None, rows_in=rows_in, failed=failed, cost=cost, cursor=cursor
+    )
     seen.add(hash_ids(accepted["structure_id"]))
     return len(accepted), failed
+
+
+def _check_limits(page: Page, footer: PartFooter, limits: StructureLimits) -> None:
+    """Raise CrysiftError, naming what differs, where a page was ingested with other limits."""
+    kept = json.loads(footer.cursor or "{}").get("limits", {})
+    differing = [
+        f"{name}: {kept.get(name)} in the store, {value} asked"
+        for name, value in asdict(limits).items()
+        if kept.get(name) != value
+    ]
+    if differing:
+        raise CrysiftError(
+            f"{page.label} is in the store, accepted with other limits ({'; '.join(differing)}): "
+            "ask for the same limits, or name another store"
+        )
 
 
 def _separate_repeated(table: pa.Table, seen: SeenIds, moment: datetime) -> tuple[pa.Table, pa.Table]:

@@ -55,13 +55,16 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> 
     return connection.sql(sql, params=list(values) or None).to_arrow_table()
 
 
-def summarize(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Count what was screened; the views `structures`, `rejects` and `predictions` are its scope."""
+def summarize(connection: duckdb.DuckDBPyConnection, rows_in: int) -> dict[str, Any]:
+    """Count what was screened; the views `structures`, `rejects` and `predictions` are its scope.
+
+    `rows_in` is what the sources gave, as counted when it was read.
+    """
     counts: dict[str, Any] = answer(connection, COUNTS).to_pylist()[0]
     return {
         **counts,
-        "rows_in": counts["structures"] + counts["rejects"],
-        "accounted": counts["structures"] == counts["predictions"],
+        "rows_in": rows_in,
+        "accounted": rows_in == counts["predictions"] + counts["rejects"],
         "prototypes": answer(connection, PROTOTYPES).to_pylist(),
         "failures": answer(connection, FAILURES).to_pylist(),
     }

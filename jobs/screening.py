@@ -40,10 +40,11 @@ class ScreenResult:
         """Counts, prototypes, failures and the places of the tables, as JSON values."""
         from jobs.report import summarize
 
+        rows_in = sum(self.store.structures.footer(part).rows_in for part in self.parts)
         tables = (self.store.structures, self.store.rejects, self.features_table, self.predictions_table)
         return {
             "store": self.store_url,
-            **summarize(self._connect()),
+            **summarize(self._connect(), rows_in),
             "tables": {table.name: table.folder.url for table in tables},
         }
 

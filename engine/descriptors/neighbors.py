@@ -160,17 +160,7 @@ def _list_images(
     centers: Floats, positions: Floats, cell: Cell, reach: float, low: Floats, high: Floats
 ) -> tuple[Floats, Floats, Floats, Ints]:
     """Coordinates and keys of all images inside the box from `low` to `high`."""
-    center_fractions = centers @ cell.inverse
-    fractions = positions @ cell.inverse
-    first = np.zeros((positions.shape[0], 3), np.int64)
-    last = np.zeros((positions.shape[0], 3), np.int64)
-    for k in range(3):
-        if cell.periodic[k]:
-            margin = reach / cell.heights[k] + 1e-9
-            lowest, highest = center_fractions[:, k].min() - margin, center_fractions[:, k].max() + margin
-            for j in range(positions.shape[0]):
-                first[j, k] = int(np.ceil(lowest - fractions[j, k]))
-                last[j, k] = int(np.floor(highest - fractions[j, k]))
+    first, last = _translations(centers, positions, cell, reach)
     total = 0
     for j in range(positions.shape[0]):
         counts = last[j] - first[j] + 1
@@ -178,7 +168,7 @@ def _list_images(
     if total > MAX_IMAGES:
         raise SearchTooLargeError(
             "more than 5,000,000 periodic images lie within reach of a neighbour search: the cell is too "
-            "elongated or too sparse for this cutoff; give the structure without periodicity along its long axis"
+            "elongated or too sparse for this cutoff; give the structure without periodicity on its long axis"
         )
     x, y, z, key = np.empty(total), np.empty(total), np.empty(total), np.empty(total, np.int64)
     count = 0
@@ -201,6 +191,23 @@ def _list_images(
                         & (low[2] <= z[count] <= high[2])
                     )
     return x[:count], y[:count], z[:count], key[:count]
+
+
+@njit(cache=True, nogil=True)
+def _translations(centers: Floats, positions: Floats, cell: Cell, reach: float) -> tuple[Ints, Ints]:
+    """First and last multiples (n, 3) of the lattice vectors that can bring each atom within reach."""
+    center_fractions = centers @ cell.inverse
+    fractions = positions @ cell.inverse
+    first = np.zeros((positions.shape[0], 3), np.int64)
+    last = np.zeros((positions.shape[0], 3), np.int64)
+    for k in range(3):
+        if cell.periodic[k]:
+            margin = reach / cell.heights[k] + 1e-9
+            lowest, highest = center_fractions[:, k].min() - margin, center_fractions[:, k].max() + margin
+            for j in range(positions.shape[0]):
+                first[j, k] = int(np.ceil(lowest - fractions[j, k]))
+                last[j, k] = int(np.floor(highest - fractions[j, k]))
+    return first, last
 
 
 @njit(cache=True, nogil=True)

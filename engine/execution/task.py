@@ -53,6 +53,8 @@ def run_part(stage: Stage, function: BatchFunction, source: Table, target: Table
     except CrysiftError:
         raise
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # compiled code wraps Ctrl-C in a SystemError
+            raise error.__cause__ from error
         raise _defect(f"stage {stage.name} failed on {part}: {type(error).__name__}: {error}") from error
     failed = _failures(result)
     target.commit(

@@ -26,7 +26,8 @@ class PartFooter:
 
     ``content_hash`` is a BLAKE2b of the part's encoded columns, ``source_hash`` that of the part it was
     derived from. ``cost`` is the predicted work of deriving the next table from this part: neighbour pairs
-    for structures, usable rows otherwise. ``cursor`` is where a connector goes on after this part.
+    for structures, usable rows otherwise. ``cursor`` is what ingest recorded of an ingested part: the page of
+    the source, and the limits that its structures keep to.
     """
 
     fingerprint: Fingerprint

@@ -66,6 +66,14 @@ def test_rows_in_are_structures_plus_rejects(store: Store) -> None:
     assert rejects["structure_id"].to_pylist() == ["test:b", "test:d"]
 
 
+def test_other_limits_do_not_mix_with_what_the_store_accepted(store: Store) -> None:
+    connector = ListedPages({"p1": [crystal("a")]})
+    ingest(connector, store, LIMITS)
+    with pytest.raises(CrysiftError, match="max_sites: 100000 in the store, 1 asked"):
+        ingest(connector, store, StructureLimits(max_sites=1))
+    assert ids(store) == ["a"]
+
+
 def test_a_page_without_a_single_structure_is_still_marked_complete(store: Store) -> None:
     connector = ListedPages({"p1": [crystal("a", a=0.1)]})
     ingest(connector, store, LIMITS)
