@@ -12,7 +12,6 @@ factor; one is computed.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,26 +19,14 @@ from numba import njit
 
 from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, rows_within, runs_within
 from engine.descriptors.scaling import EQUAL_SPREAD
-from engine.descriptors.soap.radial import radial_table
-from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX, SOAP_WIDTH, SoapSettings
+from engine.descriptors.soap.radial import RadialTable
+from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX, SOAP_WIDTH
 
 BLOCK = 128
 _DIVISIONS = 3
 _EVEN = 32
 _SLOTS = 56
 """The 28 harmonics of even l, padded to 32, come before the 21 of odd l, padded to 24: whole registers."""
-
-
-class Table(NamedTuple):
-    """A `RadialTable` as the kernel reads it."""
-
-    coefficients: Floats
-    """(L_MAX + 1, nodes, N_MAX)."""
-    center: Floats
-    """(N_MAX,)."""
-    spacing: float
-    reach: float
-    taper: float
 
 
 class Workspace(NamedTuple):
@@ -57,14 +44,6 @@ class Workspace(NamedTuple):
     """(56,)."""
     nodes: Floats
     """(nodes, 56): the A_klm of the pair of species at hand."""
-
-
-@lru_cache(maxsize=128)
-def kernel_table(settings: SoapSettings) -> Table:
-    """The radial table of `settings`, laid out for the kernel."""
-    table = radial_table(settings)
-    coefficients = np.ascontiguousarray(table.coefficients.transpose(1, 0, 2))
-    return Table(coefficients, table.center, table.spacing, table.reach, table.taper)
 
 
 def _slots() -> Ints:
@@ -141,7 +120,7 @@ def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _spline_weights(distance: Floats, table: Table, out: Floats) -> None:
+def _spline_weights(distance: Floats, table: RadialTable, out: Floats) -> None:
     """The six quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
     inverse_spacing = 1.0 / table.spacing
     taper = max(table.taper, 1e-300)
@@ -176,7 +155,7 @@ def _cosine_step(t: float) -> float:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _add_block(count: int, length: float, table: Table, even_only: bool, work: Workspace) -> None:
+def _add_block(count: int, length: float, table: RadialTable, even_only: bool, work: Workspace) -> None:
     """Add the harmonics of the first `count` vectors in `work`, Å, weighted by splines, to its nodes."""
     for i in range(BLOCK):
         r = np.sqrt(work.x[i] * work.x[i] + work.y[i] * work.y[i] + work.z[i] * work.z[i])
@@ -218,7 +197,7 @@ def _add_pairs(
     cell: Cell,
     same: bool,
     length: float,
-    table: Table,
+    table: RadialTable,
     work: Workspace,
 ) -> int:
     """Add all β neighbours of all α atoms to the nodes; return the number of pairs found.
@@ -282,7 +261,7 @@ def _power_spectrum(c: Floats, out: Floats) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def average_spectrum(
-    positions: Floats, bounds: Ints, cell: Cell, lengths: Floats, table: Table
+    positions: Floats, bounds: Ints, cell: Cell, lengths: Floats, table: RadialTable
 ) -> tuple[Floats, int]:
     """Mean (316,) over ordered pairs of species of their normalised power spectra, and the neighbour pairs.
 
@@ -314,7 +293,7 @@ def average_spectrum(
 
 
 @njit(cache=True, nogil=True)
-def _workspace(table: Table) -> Workspace:
+def _workspace(table: RadialTable) -> Workspace:
     return Workspace(
         np.ones(BLOCK),
         np.ones(BLOCK),

@@ -7,8 +7,8 @@ Lengths are scaled (divided by d_NN).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,22 +33,20 @@ _SMALLEST = 1e-30
 """Table entries below this are set to zero: denormal numbers cost a factor of ten in the kernel."""
 
 
-@dataclass(frozen=True)
-class RadialTable:
-    """B-spline coefficients of the radial functions, and how a distance enters them.
-
-    `coefficients` is (nodes, L_MAX + 1, N_MAX): g_nl(r) = Σ_k B(r/spacing − k) · coefficients[k, l, n], where
-    the six nodes k = floor(r/spacing) … +5 count. `reach` is the largest distance that counts. Neighbours are
-    weighted by a cosine that falls from 1 at `reach − taper` to 0 at `reach`; with a taper of 0 they are cut
-    off sharply. `center` (N_MAX,) is what the central atom adds to l = 0 per centre, zero where it is not
-    counted.
-    """
+class RadialTable(NamedTuple):
+    """B-spline coefficients of the radial functions, and how a distance enters them."""
 
     coefficients: Array
+    """(L_MAX + 1, nodes, N_MAX): g_nl(r) = Σ_k B(r/spacing − k) · coefficients[l, k, n], where the six nodes
+    k = floor(r/spacing) … +5 count."""
+    center: Array
+    """(N_MAX,): what the central atom adds to l = 0 per centre, zero where it is not counted."""
     spacing: float
     reach: float
+    """The largest distance that counts."""
     taper: float
-    center: Array
+    """Neighbours are weighted by a cosine that falls from 1 at reach − taper to 0 at reach; with a taper of 0
+    they are cut off sharply."""
 
 
 @lru_cache(maxsize=128)
@@ -61,7 +59,8 @@ def radial_table(settings: SoapSettings) -> RadialTable:
     else:
         functions, reach, taper = gto_functions(settings), gto_reach(settings), 0.0
         center = functions(np.zeros(1))[0, 0] / np.sqrt(4.0 * np.pi)
-    return RadialTable(_spline(functions, spacing, reach), spacing, reach, taper, center)
+    coefficients = np.ascontiguousarray(_spline(functions, spacing, reach).transpose(1, 0, 2))
+    return RadialTable(coefficients, center, spacing, reach, taper)
 
 
 def quip_functions(settings: SoapSettings) -> RadialFunctions:
@@ -141,7 +140,7 @@ def _with_parity(r: Array, values: Array) -> Array:
 
 
 def _spline(functions: RadialFunctions, spacing: float, reach: float) -> Array:
-    """Coefficients of the uniform B-spline that interpolates `functions` on [0, reach]."""
+    """Coefficients (nodes, L_MAX + 1, N_MAX) of the uniform B-spline that interpolates `functions`."""
     margin = 24
     last = int(np.ceil(reach / spacing))
     samples = (np.arange(-margin, last + margin + 1) * spacing).astype(np.float64)

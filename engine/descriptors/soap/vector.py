@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from engine.descriptors.neighbors import Cell, Floats, Ints, reduced_cell, wrapped
 from engine.descriptors.scaling import d_nn
-from engine.descriptors.soap.kernel import average_spectrum, kernel_table
+from engine.descriptors.soap.kernel import average_spectrum
+from engine.descriptors.soap.radial import radial_table
 from engine.descriptors.soap.settings import SoapSettings
 
 
@@ -49,7 +50,7 @@ def soap_vector(
         vector = average_spectrum_dscribe(sublattices, bounds, cell, scaled, settings)
     else:
         vector, pairs = average_spectrum(
-            sublattices, bounds, cell, lengths * settings.scale, kernel_table(settings)
+            sublattices, bounds, cell, lengths * settings.scale, radial_table(settings)
         )
     shortest = float(lengths.min())
     return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)

@@ -31,7 +31,8 @@ def test_the_table_reproduces_the_radial_functions(settings: SoapSettings) -> No
     node = (r / table.spacing).astype(int)
     spline = BSpline.basis_element(np.arange(SPLINE_DEGREE + 2), extrapolate=False)
     values = sum(
-        spline(r / table.spacing - node + SPLINE_DEGREE - j)[:, None, None] * table.coefficients[node + j]
+        spline(r / table.spacing - node + SPLINE_DEGREE - j)[:, None, None]
+        * table.coefficients[:, node + j].transpose(1, 0, 2)
         for j in range(SPLINE_DEGREE + 1)
     )
     exact = functions(r)

@@ -19,7 +19,8 @@ from scipy.special import sph_harm_y
 from engine.descriptors.neighbors import Floats, Ints
 from engine.descriptors.scaling import d_nn, nearest_distances
 from engine.descriptors.soap import SoapSettings, soap_vector
-from engine.descriptors.soap.kernel import SLOTS, average_spectrum, harmonics, kernel_table
+from engine.descriptors.soap.kernel import SLOTS, average_spectrum, harmonics
+from engine.descriptors.soap.radial import radial_table
 from engine.descriptors.soap.vector import by_species
 
 Flags = NDArray[np.bool_]
@@ -145,7 +146,7 @@ def _distance_to_published(
     """
     sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
     lengths = d_nn(sublattices, bounds, cell)
-    table = kernel_table(SoapSettings())
+    table = radial_table(SoapSettings())
     total, choices = np.zeros(316), list[list[Floats]]()
     for a, b in itertools.product(range(len(lengths)), repeat=2):
         if np.isinf(lengths[a, b]):
