@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STORE ?= examples-store
+FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check lock clean
+.PHONY: help screen test test-all check figures lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +22,12 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+figures: .venv/installed ## Measure, and write the figures into README.md (FIGURES_SOURCE: structures to measure on).
+	mkdir -p build
+	$(BIN)/crysift bench soap --source $(FIGURES_SOURCE) --json > build/soap.json
+	$(BIN)/crysift bench inference --json > build/inference.json
+	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json
 
 lock: .venv/installed-dev ## Write constraints.txt: the exact versions installed in .venv.
 	{ echo "# Written by 'make lock' from the versions in .venv: what the tests of this commit ran with."; \

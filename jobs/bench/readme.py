@@ -1,0 +1,78 @@
+"""Tables of figures in Markdown files, generated so that no number in a text is typed by hand.
+
+`python -m jobs.bench.readme README.md soap.json inference.json` replaces what stands between
+`<!-- figures:soap -->` and `<!-- /figures:soap -->` by the report of `crysift bench soap --json`, and likewise
+for every report named; the block `accuracy` is filled from the card of the shipped model.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from engine.errors import CrysiftError
+
+DETECTORS = ("ood_score", "mutual_information", "predictive_entropy", "variation_ratio")
+
+
+def fill(text: str, blocks: Mapping[str, str]) -> str:
+    """Replace the content of every named block; raises CrysiftError for a block that the text lacks."""
+    for name, content in blocks.items():
+        start, end = f"<!-- figures:{name} -->", f"<!-- /figures:{name} -->"
+        match = re.search(f"{re.escape(start)}.*?{re.escape(end)}", text, re.DOTALL)
+        if match is None:
+            raise CrysiftError(f"the text has no block {start} … {end} to fill: add the two lines")
+        text = f"{text[: match.start()]}{start}\n{content}\n{end}{text[match.end() :]}"
+    return text
+
+
+def report_table(report: Mapping[str, Any]) -> str:
+    """Lay out a benchmark's JSON report as a Markdown table with the machine and the remarks under it."""
+    rows = [
+        (figure["name"], f"{figure['value']:.3g} {figure['unit']}".strip(), figure["goal"] or "")
+        for figure in report["figures"]
+    ]
+    machine = report["machine"]
+    where = f"{machine['processor']}, {machine['cores']} cores; {'; '.join(report['remarks'])}."
+    return f"{_table(('figure', 'measured', 'goal'), rows)}\n\n{where}"
+
+
+def accuracy_tables(results: Mapping[str, Any]) -> str:
+    """Lay out the accuracies and the detection of unknown prototypes from a model's card."""
+    accuracies = [(name, f"{100 * value:.2f}") for name, value in results["accuracies"].items()]
+    detection = [
+        (f"`{score}`", *(_detection(results["detection"][score][side]) for side in ("mild", "strong")))
+        for score in DETECTORS
+    ]
+    heading = ("score", "AUROC, false alarms: mild defects", "strong defects")
+    return f"{_table(('structures', '% correct'), accuracies)}\n\n{_table(heading, detection)}"
+
+
+def _detection(figures: Mapping[str, float]) -> str:
+    return f"{figures['auroc']:.3f}, {100 * figures['false_alarms']:.1f} %"
+
+
+def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(heading), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main(target: str, *reports: str) -> None:
+    """Fill the blocks of the file `target` from JSON reports and the shipped model's card."""
+    from models.stage import DEFAULT_WEIGHTS
+    from models.weights_file import model_metadata
+
+    loaded = [json.loads(Path(report).read_text(encoding="utf-8")) for report in reports]
+    blocks = {report["benchmark"]: report_table(report) for report in loaded}
+    blocks["accuracy"] = accuracy_tables(model_metadata(DEFAULT_WEIGHTS)["card"]["results"])
+    path = Path(target)
+    path.write_text(fill(path.read_text(encoding="utf-8"), blocks), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
