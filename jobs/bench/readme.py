@@ -1,7 +1,7 @@
 """Tables of figures in Markdown files, generated so that no number in a text is typed by hand.
 
 `python -m jobs.bench.readme README.md soap.json inference.json` replaces what stands between
-`<!-- figures:soap -->` and `<!-- /figures:soap -->` by the report of `crysift bench soap --json`, and likewise
+`<!-- figures:soap -->` and `<!-- /figures:soap -->` by the report of `crysift bench soap --json`, and so on
 for every report named; the block `accuracy` is filled from the card of the shipped model.
 """
 
