@@ -17,7 +17,7 @@ from engine.errors import CrysiftError
 from engine.execution.events import Listener, PageDone, ignore
 from engine.execution.packing import predicted_pairs
 from engine.schema import STRUCTURES
-from engine.store import PartFooter, Store
+from engine.store import PartFooter, Store, Table
 from engine.store.fingerprint import canonical_json
 from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
 
@@ -75,15 +75,18 @@ class SeenIds:
     """
 
     runs: list[NDArray[np.uint64]] = field(default_factory=list)
+    parts: set[str] = field(default_factory=set)
+    """Parts of the structures table whose ids are in the set."""
 
-    @classmethod
-    def in_store(cls, store: Store) -> "SeenIds":
-        """Collect the ids that the structures table already holds."""
-        seen = cls()
-        if store.structures.part_names():
-            for batch in store.structures.scan(["structure_id"]).to_batches():
-                seen.add(hash_ids(batch["structure_id"]))
-        return seen
+    def catch_up(self, structures: Table) -> None:
+        """Put in the ids of the parts that were committed since the last call, by whatever run."""
+        for part in sorted(structures.part_names() - self.parts):
+            self.add_part(part, structures.read(part, ["structure_id"]))
+
+    def add_part(self, part: str, structures: pa.Table) -> None:
+        """Put in the ids of a part that has these ``structures``."""
+        self.add(hash_ids(structures["structure_id"]))
+        self.parts.add(part)
 
     def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which of ``hashes`` are in the set."""
@@ -124,29 +127,27 @@ def ingest(
 ) -> IngestSummary:
     """Bring every page of a source into the store once.
 
-    A page whose structures part exists is skipped, if it was ingested with these limits. The rejects part is
-    committed before the structures part, which completes the page; a run killed in between writes the same
-    two parts again.
+    A page whose structures part exists is skipped, if it was ingested with these limits; it may be another
+    run, at work on the same store, that has just committed it. The rejects part is committed before the
+    structures part, which completes the page; a run killed in between writes the same two parts again.
 
     Raises:
         CrysiftError: the source or the store cannot be used as they are, or the limits differ.
     """
     done = store.structures.part_names()
-    seen: SeenIds | None = None
+    seen = SeenIds()
     summary = IngestSummary()
     for page in connector.pages():
         started = time.perf_counter()
         part = part_name(page)
-        skipped = part in done
+        skipped = part in done or not _ingest_page(connector, page, store, limits, seen)
+        done.add(part)
+        footer = store.structures.footer(part)
+        rows, rejected = footer.rows_out, footer.failed
         if skipped:
-            footer = store.structures.footer(part)
             _check_limits(page, footer, limits)
-            rows, rejected = footer.rows_out, footer.failed
             summary += IngestSummary(skipped_pages=1, skipped_rows=rows, skipped_rejects=rejected)
         else:
-            seen = SeenIds.in_store(store) if seen is None else seen
-            rows, rejected = _ingest_page(connector, page, store, limits, seen)
-            done.add(part)
             summary += IngestSummary(pages=1, rows=rows, rejected=rejected)
         seconds = time.perf_counter() - started
         listener(PageDone(connector.source, page.label, rows, rejected, skipped, seconds))
@@ -155,14 +156,17 @@ def ingest(
 
 def _ingest_page(
     connector: Connector, page: Page, store: Store, limits: StructureLimits, seen: SeenIds
-) -> tuple[int, int]:
-    """Commit one page; returns the rows accepted and rejected."""
+) -> bool:
+    """Commit one page; returns False, having written nothing, where another run has just committed it."""
     moment = datetime.now(UTC)
     candidates, unreadable = connector.read(page)
     valid, invalid = validate(candidates, limits, moment)
+    part = part_name(page)
+    seen.catch_up(store.structures)
+    if part in seen.parts:
+        return False
     accepted, repeated = _separate_repeated(valid, seen, moment)
     rejects = pa.concat_tables([unreadable, invalid, repeated])
-    part = part_name(page)
     rows_in, failed = len(accepted) + len(rejects), len(rejects)
     if failed or part in store.rejects.part_names():  # an interrupted run may have left other rejects
         store.rejects.commit(part, rejects, source_part=None, rows_in=rows_in, failed=failed, cost=0.0)
@@ -171,8 +175,8 @@ def _ingest_page(
     store.structures.commit(
         part, accepted, source_part=None, rows_in=rows_in, failed=failed, cost=cost, cursor=cursor
     )
-    seen.add(hash_ids(accepted["structure_id"]))
-    return len(accepted), failed
+    seen.add_part(part, accepted)
+    return True
 
 
 def _check_limits(page: Page, footer: PartFooter, limits: StructureLimits) -> None:

@@ -56,6 +56,11 @@ def ids(store: Store) -> list[str]:
     return sorted(store.structures.scan(["source_id"]).to_table()["source_id"].to_pylist())
 
 
+def content_hashes(store: Store) -> dict[str, str]:
+    table = store.structures
+    return {part: table.footer(part).content_hash for part in table.part_names()}
+
+
 def test_rows_in_are_structures_plus_rejects(store: Store) -> None:
     pages = {"p1": [crystal("a"), crystal("b", a=0.1), crystal("c")], "p2": [crystal("d", label="Qq")]}
     assert ingest(ListedPages(pages), store, LIMITS) == IngestSummary(pages=2, rows=2, rejected=2)
@@ -124,6 +129,46 @@ def test_a_crash_between_the_two_commits_is_repaired(store: Store) -> None:
     ingest(connector, store, LIMITS)
     assert ids(store) == ["a"]
     assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["x"]
+
+
+@pytest.mark.parametrize("moment", ["listed", "read"])
+def test_two_runs_at_once_on_one_store_lose_and_repeat_nothing(store: Store, moment: str) -> None:
+    pages = {"p1": [crystal("a"), crystal("b")], "p2": [crystal("c"), crystal("a", a=5.0)]}
+
+    class Overtaken(ListedPages):
+        """Another run does the whole source while this one lists or reads its first page."""
+
+        def pages(self) -> Iterator[Page]:
+            for page in super().pages():
+                self.overtake("listed")
+                yield page
+
+        def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+            self.overtake("read")
+            return super().read(page)
+
+        def overtake(self, now: str) -> None:
+            if now == moment and not store.structures.part_names():
+                ingest(ListedPages(pages), store, LIMITS)
+                committed.update(content_hashes(store))
+
+    committed: dict[str, str] = {}
+    assert ingest(Overtaken(pages), store, LIMITS).skipped_rows == 3
+    assert ids(store) == ["a", "b", "c"]
+    assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["a"]
+    assert content_hashes(store) == committed  # what is derived from them stays valid
+
+
+def test_ids_of_another_run_at_work_on_the_store_are_known(store: Store) -> None:
+    class Joined(ListedPages):
+        def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+            if page.key == "p2":
+                ingest(ListedPages({"q1": [crystal("b")]}), store, LIMITS)
+            return super().read(page)
+
+    summary = ingest(Joined({"p1": [crystal("a")], "p2": [crystal("b"), crystal("c")]}), store, LIMITS)
+    assert (summary.rows, summary.rejected) == (2, 1)
+    assert ids(store) == ["a", "b", "c"]
 
 
 def test_parts_are_named_by_content_and_carry_their_predicted_cost(store: Store) -> None:
