@@ -23,11 +23,11 @@ VECTOR_COLUMNS = ("cartesian_site_positions", "lattice_vectors", "dimension_type
 
 
 def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
-    """Return the structures columns of ``table`` in their types, and rows with vectors of a wrong length.
+    """Return the structures columns of ``table`` in their types, and by column the rows that do not fit them.
 
-    Vectors that have not 3 components come back null; columns that the structures table does not know are
-    left out; null lattice vectors along directions that are not periodic become zero; ``structure_id`` and
-    ``lattice_vectors`` are always there.
+    These are rows with vectors that have not 3 components and with incomplete ``species``; they come back
+    null. Columns that the structures table does not know are left out; null lattice vectors along directions
+    that are not periodic become zero; ``structure_id`` and ``lattice_vectors`` are always there.
 
     Raises:
         CrysiftError: a required column is missing or has a type that cannot be converted.
@@ -38,8 +38,8 @@ def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
     for field in STRUCTURES:
         if field.name in table.column_names:
             column = contiguous(table[field.name])
-            if field.name in VECTOR_COLUMNS and column.type != field.type:
-                rows = _misshapen(column, field.type)
+            rows = _unfit(column, field)
+            if rows.any():
                 misshapen[field.name] = rows
                 column = column.take(pa.array(np.arange(len(column)), mask=rows))
             columns[field.name] = _cast(column, field)
@@ -78,6 +78,27 @@ def rows_with_any(lists: pa.Array, flags: NDArray[np.bool_]) -> NDArray[np.bool_
     offsets = list_offsets(lists)
     flagged_before = np.concatenate([[0], np.cumsum(flags)])
     return np.asarray(flagged_before[offsets[1:]] > flagged_before[offsets[:-1]])
+
+
+def _unfit(column: pa.Array, field: pa.Field) -> NDArray[np.bool_]:
+    """Rows that cannot be brought to the type of ``field``, where others of the column can."""
+    if field.name in VECTOR_COLUMNS and column.type != field.type:
+        return _misshapen(column, field.type)
+    if field.name == "species" and pa.types.is_nested(column.type):
+        return rows_with_any(column, _incomplete(column.flatten()))
+    return np.zeros(len(column), dtype=bool)
+
+
+def _incomplete(species: pa.Array) -> NDArray[np.bool_]:
+    """Which definitions of species are null, or lack a name, a symbol or a concentration."""
+    incomplete = null_elements(species)
+    for name in ("name", "chemical_symbols", "concentration"):
+        if pa.types.is_struct(species.type) and name in species.type.names:
+            values = species.field(name)
+            incomplete |= null_elements(values)
+            if pa.types.is_nested(values.type):
+                incomplete |= rows_with_any(values, null_elements(values.flatten()))
+    return incomplete
 
 
 def _misshapen(lists: pa.Array, kind: pa.DataType) -> NDArray[np.bool_]:

@@ -51,13 +51,13 @@ class Species:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Species":
-        """Read a species from a cell of the structures table."""
+        """Read a species from a cell of the structures table; masses count only where all are given."""
         mass, attached, nattached = (row.get(name) for name in ("mass", "attached", "nattached"))
         return cls(
             name=row["name"],
             chemical_symbols=tuple(row["chemical_symbols"]),
             concentration=tuple(row["concentration"]),
-            mass=None if mass is None else tuple(mass),
+            mass=None if mass is None or None in mass else tuple(mass),
             attached=None if attached is None else tuple(attached),
             nattached=None if nattached is None else tuple(nattached),
         )

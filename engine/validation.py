@@ -124,7 +124,10 @@ def _always(message: str) -> Callable[[int], str]:
 
 def _wrong_shapes(misshapen: Mapping[str, NDArray[np.bool_]]) -> Iterator[Fault]:
     for name, rows in misshapen.items():
-        yield Fault(rows, "WrongShape", _always(f"{name} holds a vector that has not 3 components"))
+        fault = "a definition without name, chemical_symbols or concentration"
+        if name != "species":
+            fault = "a vector that has not 3 components"
+        yield Fault(rows, "WrongShape", _always(f"{name} holds {fault}"))
 
 
 def _missing_values(table: pa.Table) -> Iterator[Fault]:

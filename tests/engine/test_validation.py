@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from engine.coincidence import SWEEP_SITES, closest_pairs
 from engine.columns import StructureColumns
 from engine.errors import CrysiftError
-from engine.schema import REJECTS, STRUCTURES
+from engine.schema import REJECTS, SPECIES, STRUCTURES
 from engine.structure import Structure, candidates_table, structures_table
 from engine.validation import StructureLimits, validate
 
@@ -173,6 +173,35 @@ def test_definitions_that_explain_nothing_are_rejected(definitions: list[dict[st
     error_class, message = verdict(species=definitions)
     assert error_class == "UnknownSpecies"
     assert told in message
+
+
+@pytest.mark.parametrize(
+    "incomplete",
+    [
+        None,
+        species("Na", ["Na"], [1.0]) | {"name": None},
+        species("Na", ["Na"], [1.0]) | {"chemical_symbols": None},
+        species("Na", ["Na"], [1.0]) | {"concentration": None},
+        species("Na", ["Na"], [1.0]) | {"chemical_symbols": [None]},
+        species("Na", ["Na"], [1.0]) | {"concentration": [None]},
+    ],
+)
+def test_an_incomplete_definition_costs_its_row_alone(incomplete: dict[str, Any] | None) -> None:
+    bad = SALT | {"source_id": "bad", "species": [incomplete, species("Cl", ["Cl"], [1.0])]}
+    lenient = pa.struct([field.with_nullable(True) for field in SPECIES.value_type])
+    columns = {"species": pa.list_(lenient)}
+    schema = pa.schema([(f.name, columns.get(f.name, f.type)) for f in FOREIGN])
+    accepted, rejected = validate(pa.Table.from_pylist([SALT, bad, SALT], schema=schema), StructureLimits())
+    assert accepted["source_id"].to_pylist() == ["salt", "salt"]
+    assert rejected["error_class"].to_pylist() == ["WrongShape"]
+    assert "species holds a definition without" in rejected["error_message"][0].as_py()
+
+
+def test_an_unknown_mass_makes_no_isotope() -> None:
+    hydrogen = species("H", ["H"], [1.0]) | {"mass": [None]}
+    row = SALT | {"species_at_sites": ["H", "Cl"], "species": [hydrogen, species("Cl", ["Cl"], [1.0])]}
+    accepted, _ = validate(pa.Table.from_pylist([row], schema=FOREIGN), StructureLimits())
+    assert accepted["formula"].to_pylist() == ["ClH"]
 
 
 def test_a_table_from_other_tools_is_converted() -> None:
