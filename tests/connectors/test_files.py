@@ -103,6 +103,16 @@ def test_frames_are_found_by_their_counts(tmp_path: Path) -> None:
     assert frames[2].stop == len(content)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("count", ["1000000000000", "9" * 5000])
+def test_a_count_that_cannot_be_true_costs_its_frame_alone(tmp_path: Path, count: str) -> None:
+    path = tmp_path / "x.extxyz"
+    path.write_text(f"1\nfirst\nH 0 0 0\n{count}\nsecond\nH 0 0 0\n")
+    structures, rejects = read_all(open_source(str(path)))
+    assert structures["source_id"].to_pylist() == ["x.extxyz#0"]
+    assert rejects["source_id"].to_pylist() == ["x.extxyz#1"]
+
+
 def test_formats_are_named_and_never_guessed(tmp_path: Path, salt: Atoms) -> None:
     path = tmp_path / "salt.xyz"
     write(path, salt, format="extxyz")
