@@ -41,8 +41,8 @@ class FilesConnector:
     """Files below ``root``; each gives the structures it holds, or one reject with the reason.
 
     ``source_id`` is the path relative to ``root``, and ``#frame`` where a file holds several structures.
-    ``format`` names the format of all files; without it the name of each must tell. A file gets
-    ``timeout`` seconds of a worker process.
+    ``format`` names the format of all files; without it the name of each must tell. A file, or what a page
+    holds of its frames, gets ``timeout`` seconds of a worker process.
     """
 
     paths: list[Path]
@@ -98,9 +98,10 @@ class FilesConnector:
                 late = (
                     f"{task.path} took longer than {self.timeout:g} s to read as {task.format}; leave it out"
                 )
-                results.append(Failure(task.source_id, "TimeOut", late))
+                results += [Failure(row, "TimeOut", late) for row in task.row_ids]
             except ProcessExpired as error:
-                results.append(replace(failure(task, task.source_id, error), error_class="ParserCrash"))
+                crashed = (failure(task, row, error) for row in task.row_ids)
+                results += [replace(reason, error_class="ParserCrash") for reason in crashed]
         structures = [result for result in results if isinstance(result, Structure)]
         failures = [result for result in results if isinstance(result, Failure)]
         return candidates_table(structures), self._rejects(failures)

@@ -23,6 +23,8 @@ NAMED = (
 )
 FRAMED = ("extxyz", "xyz")
 """Formats of many frames per file whose frames are found without parsing them."""
+LONGEST_COUNT = 20
+"""Bytes in a line that announces a number of atoms."""
 
 
 def format_of(path: Path) -> str | None:
@@ -69,6 +71,12 @@ class FileTask:
         """Return the ``source_id`` of one frame."""
         return f"{self.source_id}#{index}"
 
+    @property
+    def row_ids(self) -> list[str]:
+        """The ``source_id`` of every row that is known to come of the task before it is read."""
+        frames = (self.frames or ()) if self.numbered else ()
+        return [self.frame_id(frame.index) for frame in frames] or [self.source_id]
+
 
 def parse(task: FileTask, source: str) -> list[Structure | Failure]:
     """Read the structures of a file; a frame that cannot be read is a failure beside the others."""
@@ -101,9 +109,10 @@ def index_frames(path: Path) -> Iterator[Frame]:
             if not line.strip():
                 start = stream.tell()
                 continue
-            sites = int(line) if line.strip().isdigit() else -1
+            sites = int(line) if line.strip().isdigit() and len(line) < LONGEST_COUNT else -1
             for _ in range(sites + 1):
-                stream.readline()
+                if not stream.readline():  # a count beyond the end of the file must not keep us counting
+                    break
             if sites < 0:
                 stream.seek(0, 2)
             yield Frame(index, start, stream.tell(), max(sites, 0))
@@ -113,13 +122,20 @@ def index_frames(path: Path) -> Iterator[Frame]:
 def _parse_frame(task: FileTask, frame: Frame, source: str) -> Structure | Failure:
     source_id = task.frame_id(frame.index) if task.numbered else task.source_id
     try:
-        with task.path.open("rb") as stream:
-            stream.seek(frame.start)
-            text = stream.read(frame.stop - frame.start).decode()
-        atoms = _read_ase(StringIO(text), task.format)
+        atoms = _read_ase(StringIO(_frame_text(task.path, frame)), task.format)
         return Structure.from_ase(atoms[0], source, source_id)
     except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the frame is the one to blame
         return failure(task, source_id, error)
+
+
+def _frame_text(path: Path, frame: Frame) -> str:
+    """Return the lines of a frame; raises EOFError where they are too few: ASE would count all the same."""
+    with path.open("rb") as stream:
+        stream.seek(frame.start)
+        text = stream.read(frame.stop - frame.start).decode()
+    if frame.sites > text.count("\n"):
+        raise EOFError(f"frame {frame.index} announces {frame.sites} atoms and ends before")
+    return text
 
 
 def _parse_whole(task: FileTask, source: str) -> list[Structure | Failure]:

@@ -152,7 +152,7 @@ def test_partial_occupancies_of_a_cif_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_parser_that_crashes_or_hangs_costs_one_file(
+def test_a_parser_that_crashes_or_hangs_costs_one_file_and_every_frame_of_it_is_told(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modules = tmp_path / ".modules"
@@ -174,11 +174,13 @@ def test_a_parser_that_crashes_or_hangs_costs_one_file(
     monkeypatch.setattr("connectors.files.parse", importlib.import_module("hostile_parser").parse)
     for name in ("crash.cif", "hang.cif"):
         (folder / name).write_text((folder / "salt.cif").read_text())
-    paths = sorted(path for path in folder.rglob("*.cif"))
+    (folder / "crash.extxyz").write_text((folder / "salt.extxyz").read_text() * 2)
+    paths = sorted((*folder.rglob("*.cif"), folder / "crash.extxyz"))
     structures, rejects = read_all(FilesConnector(paths, folder, timeout=15.0))
     assert structures["source_id"].to_pylist() == ["salt.cif"]
     classes = dict(zip(rejects["source_id"].to_pylist(), rejects["error_class"].to_pylist(), strict=True))
-    assert classes == {"crash.cif": "ParserCrash", "hang.cif": "TimeOut"}
+    frames = dict.fromkeys(("crash.extxyz#0", "crash.extxyz#1"), "ParserCrash")
+    assert classes == {"crash.cif": "ParserCrash", "hang.cif": "TimeOut", **frames}
 
 
 def test_page_keys_follow_names_and_content(folder: Path) -> None:
