@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from engine.columns import StructureColumns
+from engine.descriptors.neighbors import reduced_cell
 
 SWEEP_SITES = 256
 """Up to this many sites all pairs are compared; beyond, a k-d tree keeps the cost linear."""
@@ -20,8 +21,7 @@ def closest_pairs(columns: StructureColumns, limit: float) -> tuple[NDArray[np.f
     Positions and lattices are finite and the periodic lattice vectors independent. An atom and its own
     periodic image count as a pair.
     """
-    cells = _reduced_cells(columns.lattices, columns.periodic)
-    inverses = np.linalg.inv(cells).astype(np.float64)
+    cells, inverses = _reduced_cells(columns.lattices, columns.periodic)
     distances, sites = _compare_all_pairs(
         columns.positions, columns.offsets, cells, inverses, columns.periodic, limit
     )
@@ -32,54 +32,18 @@ def closest_pairs(columns: StructureColumns, limit: float) -> tuple[NDArray[np.f
 
 
 @njit(cache=True, nogil=True)
-def _reduced_cells(lattices: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Pairwise-reduced periodic vectors, completed by unit vectors normal to them.
+def _reduced_cells(
+    lattices: NDArray[np.float64], periodic: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Reduced cells (B, 3, 3) and their inverses (B, 3, 3).
 
     With reduced vectors a plane spacing is small only where a vector is short, so that few images matter.
     """
-    cells = lattices.copy()
-    for row in range(len(cells)):
-        cell = cells[row]
-        for _ in range(100):
-            changed = False
-            for i in range(3):
-                for j in range(3):
-                    if i != j and periodic[row, i] and periodic[row, j]:
-                        shift = np.rint((cell[i] * cell[j]).sum() / (cell[j] * cell[j]).sum())
-                        if shift != 0.0 and (cell[i] * cell[i]).sum() > (cell[j] * cell[j]).sum():
-                            cell[i] -= shift * cell[j]
-                            changed = True
-            if not changed:
-                break
-        _complete(cell, periodic[row])
-    return cells
-
-
-@njit(cache=True, nogil=True)
-def _complete(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> None:
-    """Replace vectors that are not periodic by unit vectors normal to the periodic ones (Gram-Schmidt)."""
-    basis = np.zeros((3, 3))
-    size = 0
-    for i in range(3):
-        if periodic[i]:
-            vector = cell[i].copy()
-            for k in range(size):
-                vector -= (vector * basis[k]).sum() * basis[k]
-            basis[size] = vector / math.sqrt((vector * vector).sum())
-            size += 1
-    for i in range(3):
-        if not periodic[i]:
-            best = np.zeros(3)
-            for axis in range(3):
-                vector = np.zeros(3)
-                vector[axis] = 1.0
-                for k in range(size):
-                    vector -= (vector * basis[k]).sum() * basis[k]
-                if (vector * vector).sum() > (best * best).sum():
-                    best = vector
-            basis[size] = best / math.sqrt((best * best).sum())
-            cell[i] = basis[size]
-            size += 1
+    cells, inverses = np.empty_like(lattices), np.empty_like(lattices)
+    for row in range(len(lattices)):
+        cell = reduced_cell(lattices[row], periodic[row])
+        cells[row], inverses[row] = cell.vectors, cell.inverse
+    return cells, inverses
 
 
 @njit(cache=True, nogil=True)
