@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -41,10 +41,6 @@ class TrainingSettings:
                 raise CrysiftError(f"training setting {name} = {getattr(self, name)} must be positive")
         if not 0.0 < self.validation < 1.0:
             raise CrysiftError(f"training setting validation = {self.validation:g} is outside (0, 1)")
-
-    def as_dict(self) -> dict[str, int | float]:
-        """Names and values, for the model card."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
