@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import contiguous, fixed_size_values, list_offsets
-from engine.derivation import structure_ids
+from engine.derivation import ALWAYS_DERIVED, structure_ids
 from engine.errors import CrysiftError
 from engine.schema import LATTICE, STRUCTURES, VECTOR
 
@@ -26,8 +26,9 @@ def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
     """Return the structures columns of ``table`` in their types, and by column the rows that do not fit them.
 
     These are rows with vectors that have not 3 components and with incomplete ``species``; they come back
-    null. Columns that the structures table does not know are left out; null lattice vectors along directions
-    that are not periodic become zero; ``structure_id`` and ``lattice_vectors`` are always there.
+    null. Columns that the structures table does not know, or that are always derived, are left out; null
+    lattice vectors along directions that are not periodic become zero; ``structure_id`` and
+    ``lattice_vectors`` are always there.
 
     Raises:
         CrysiftError: a required column is missing or has a type that cannot be converted.
@@ -36,7 +37,7 @@ def conform(table: pa.Table) -> tuple[pa.Table, dict[str, NDArray[np.bool_]]]:
     columns: dict[str, pa.Array | pa.ChunkedArray] = {}
     misshapen: dict[str, NDArray[np.bool_]] = {}
     for field in STRUCTURES:
-        if field.name in table.column_names:
+        if field.name in table.column_names and field.name not in ALWAYS_DERIVED:
             column = contiguous(table[field.name])
             rows = _unfit(column, field)
             if rows.any():

@@ -17,6 +17,8 @@ from engine.schema import STRUCTURES
 from engine.species import ATOMIC_NUMBERS, Species, reduced_formula, total_amounts
 
 HASH_DOMAIN = b"crysift structure 1\0"
+ALWAYS_DERIVED = ("content_hash", "is_ordered", "formula", "nelements", "atomic_numbers")
+"""Columns that always follow from the sites, whatever a source says."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,9 @@ def content_hash(
 def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
     """Structures with every column of the schema: given ones as they are, derivable ones derived.
 
-    ``content_hash``, ``is_ordered``, ``formula``, ``nelements`` and ``atomic_numbers`` always follow from the
-    sites; ``structure_id`` and ``fetched_at`` are filled in where absent; ``species`` that say no more than
-    the labels become null. ``table`` has valid rows, with columns of the schema's types.
+    Those in ``ALWAYS_DERIVED`` are never taken from ``table``; ``structure_id`` and ``fetched_at`` are filled
+    in where absent; ``species`` that say no more than the labels become null. ``table`` has valid rows, with
+    columns of the schema's types.
     """
     columns = {name: table[name] for name in table.column_names}
     columns["structure_id"] = structure_ids(table)

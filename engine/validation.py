@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from engine.schema import REJECTS
 from engine.species import ATOMIC_NUMBERS, Species
 
 STAGE = "validate"
+LARGEST_COORDINATE = 1e6
+"""Å; far beyond, rounding spoils distances, and searches for neighbours overflow and never end."""
 DEGENERATE = 1e-6
 """Volume over the product of the vector lengths below which periodic lattice vectors count as dependent."""
 
@@ -92,7 +95,7 @@ def validate(
     findings.note(_wrong_counts(candidates, limits))
     findings.note(_wrong_periodicity(candidates))
     findings.note(_unknown_species(candidates))
-    for check in (_non_finite, _wrong_lattices, _coincident_atoms):
+    for check in (_non_finite, _too_large, _wrong_lattices, _coincident_atoms):
         sound = np.flatnonzero(~findings.faulty)
         findings.note(check(StructureColumns.from_table(candidates.take(sound)), limits), sound)
     accepted = complete(candidates.filter(~findings.faulty), moment)
@@ -213,21 +216,33 @@ def _label_fault(labels: Sequence[str]) -> str:
 
 
 def _non_finite(sites: StructureColumns, _: StructureLimits) -> Iterator[Fault]:
-    bad_sites = np.flatnonzero(~np.isfinite(sites.positions).all(axis=1))
+    return _unusable_numbers(sites, np.isfinite, "NonFinite", "must be a finite number")
+
+
+def _too_large(sites: StructureColumns, _: StructureLimits) -> Iterator[Fault]:
+    demand = f"must be within ±{LARGEST_COORDINATE:g}; check the unit of length"
+    return _unusable_numbers(sites, lambda lengths: np.abs(lengths) <= LARGEST_COORDINATE, "TooLarge", demand)
+
+
+def _unusable_numbers(
+    sites: StructureColumns, usable: Callable[[NDArray[Any]], NDArray[Any]], error: str, demand: str
+) -> Iterator[Fault]:
+    """Rows with a coordinate or a component of a lattice vector that is not ``usable``."""
+    bad_sites = np.flatnonzero(~usable(sites.positions).all(axis=1))
     bad_rows, first = np.unique(sites.site_rows[bad_sites], return_index=True)
     first_site = dict(zip(bad_rows.tolist(), bad_sites[first].tolist(), strict=True))
     yield Fault(
         np.isin(np.arange(len(sites)), bad_rows),
-        "NonFiniteCoordinates",
+        f"{error}Coordinates",
         lambda i: (
             f"site {first_site[i] - sites.offsets[i]} is at {sites.positions[first_site[i]].tolist()} Å; "
-            "every coordinate must be a finite number"
+            f"every coordinate {demand}"
         ),
     )
     yield Fault(
-        np.array(~np.isfinite(sites.lattices.reshape(-1, 9)).all(axis=1)),
-        "NonFiniteLattice",
-        lambda i: f"lattice_vectors is {sites.lattices[i].tolist()} Å; every component must be finite",
+        np.array(~usable(sites.lattices.reshape(-1, 9)).all(axis=1)),
+        f"{error}Lattice",
+        lambda i: f"lattice_vectors is {sites.lattices[i].tolist()} Å; every component {demand}",
     )
 
 

@@ -74,6 +74,8 @@ def verdict(**changes: object) -> tuple[str, str]:
         ({"cartesian_site_positions": [[0, 0, 0], [1, NAN, 0]]}, "NonFiniteCoordinates", "site 1 is at"),
         ({"cartesian_site_positions": [[-INF, 0, 0], [1, 1, 0]]}, "NonFiniteCoordinates", "site 0 is at"),
         ({"lattice_vectors": [[4, 0, 0], [0, INF, 0], [0, 0, 4]]}, "NonFiniteLattice", "inf"),
+        ({"cartesian_site_positions": [[0, 0, 0], [1e200, 0, 0]]}, "TooLargeCoordinates", "site 1 is at"),
+        ({"lattice_vectors": [[4, 0, 0], [0, 4, 0], [0, 0, 1e200]]}, "TooLargeLattice", "unit of length"),
         ({"lattice_vectors": [[4, 0, 0], [0, 4, 0], [None] * 3]}, "NonFiniteLattice", "nan"),
         ({"lattice_vectors": [[4, 0, 0], [0, 0, 0], [0, 0, 4]]}, "ZeroLatticeVector", "lattice vector 1"),
         ({"lattice_vectors": [[4, 0, 0], [8, 0, 0], [0, 0, 4]]}, "DependentLatticeVectors", "independent"),
@@ -218,6 +220,16 @@ def test_a_table_from_other_tools_is_converted() -> None:
     assert accepted["structure_id"].to_pylist() == ["test:salt"]
     assert accepted.schema.equals(STRUCTURES)
     assert rejected["error_class"].to_pylist() == ["WrongShape"]
+
+
+def test_what_follows_from_the_sites_is_not_taken_from_the_source() -> None:
+    said = {"formula": "H2O", "nelements": "two", "is_ordered": False, "atomic_numbers": [300, 1]}
+    table = pa.Table.from_pylist([SALT], schema=FOREIGN)
+    for name, value in said.items():
+        table = table.append_column(name, pa.array([value]))
+    [row] = validate(table, StructureLimits())[0].to_pylist()
+    assert (row["formula"], row["nelements"], row["is_ordered"]) == ("ClNa", 2, True)
+    assert row["atomic_numbers"] == [11, 17]
 
 
 def test_a_missing_or_unconvertible_column_is_named() -> None:
