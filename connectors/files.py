@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import weakref
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain, groupby, islice
@@ -24,6 +25,7 @@ from connectors.parsing import (
     format_of,
     index_frames,
     parse,
+    readable,
 )
 from engine.errors import CrysiftError
 from engine.execution.packing import pack, predicted_pairs
@@ -32,6 +34,10 @@ from engine.schema import REJECTS
 from engine.structure import Structure, candidates_table
 
 BYTES_PER_SITE = 40
+UNGUARDED = (
+    "the processes that read files did not start; in a Python script, call crysift under "
+    '`if __name__ == "__main__":`, because each of them imports the script again'
+)
 TYPICAL_SPECIES = 3
 """For predicting the cost of a file before it is read."""
 
@@ -49,6 +55,7 @@ class FilesConnector:
     root: Path
     format: str | None = None
     timeout: float = 60.0
+    page_per_file: bool = False
     source: str = "files"
     _pool: ProcessPool | None = field(default=None, init=False, repr=False)
 
@@ -74,8 +81,13 @@ class FilesConnector:
 
     def pages(self) -> Iterator[Page]:
         """Yield pages of whole files and frames, keyed by their names, formats and bytes."""
+        for paths in [[path] for path in self.paths] if self.page_per_file else [self.paths]:
+            yield from self._pages_of(paths)
+
+    def _pages_of(self, paths: list[Path]) -> Iterator[Page]:
+        """Yield pages that these files share."""
         waiting: list[_Unit] = []
-        for path in self.paths:
+        for path in paths:
             for unit in self._units(path):
                 waiting.append(unit)
                 if len(waiting) > PAGE_ROWS:
@@ -96,9 +108,11 @@ class FilesConnector:
                 results += future.result()
             except TimeoutError:
                 late = (
-                    f"{task.path} took longer than {self.timeout:g} s to read as {task.format}; leave it out"
+                    f"{task.place} took longer than {self.timeout:g} s to read as {task.format}; leave it out"
                 )
                 results += [Failure(row, "TimeOut", late) for row in task.row_ids]
+            except BrokenProcessPool as error:
+                raise CrysiftError(UNGUARDED) from error
             except ProcessExpired as error:
                 crashed = (failure(task, row, error) for row in task.row_ids)
                 results += [replace(reason, error_class="ParserCrash") for reason in crashed]
@@ -108,7 +122,7 @@ class FilesConnector:
 
     def _units(self, path: Path) -> Iterator["_Unit"]:
         name = self.format or format_of(path)
-        task = FileTask(path, path.relative_to(self.root).as_posix(), name)
+        task = FileTask(path, readable(path.relative_to(self.root)), name)
         try:
             digest, size = _sha256(path), path.stat().st_size
         except OSError:  # the worker meets it again and tells the reason
@@ -119,6 +133,8 @@ class FilesConnector:
             return
         frames = index_frames(path)
         first_two = list(islice(frames, 2))
+        if not first_two:  # blank lines only: a reject, as an empty file is
+            yield _Unit(task, digest, 0.0)
         numbered = replace(task, numbered=len(first_two) > 1)
         for frame in chain(first_two, frames):
             yield _Unit(replace(numbered, frames=(frame,)), digest, _predicted_cost(frame.sites))
@@ -126,7 +142,8 @@ class FilesConnector:
     def _workers(self, n_tasks: int) -> ProcessPool:
         """Start the worker processes once; they end with the connector."""
         if self._pool is None:
-            workers = min(len(os.sched_getaffinity(0)), max(n_tasks, 1))
+            tasks = len(self.paths) if self.page_per_file else max(n_tasks, 1)
+            workers = min(len(os.sched_getaffinity(0)), tasks)
             self._pool = ProcessPool(workers, context=multiprocessing.get_context("spawn"))
             weakref.finalize(self, self._pool.stop)
         return self._pool

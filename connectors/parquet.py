@@ -34,6 +34,11 @@ class ParquetConnector:
     source: str = "parquet"
     _held: tuple[Path, int, pa.Table] | None = field(default=None, init=False, repr=False)
 
+    def __post_init__(self) -> None:
+        """Refuse files that are no tables of structures, before anything is read."""
+        for path in self.paths:
+            _open(path).close()
+
     def describe(self) -> dict[str, Any]:
         """Name the files."""
         return {"connector": "parquet", "files": [str(path) for path in self.paths]}
@@ -44,7 +49,7 @@ class ParquetConnector:
             with _open(path) as file:
                 digest = _sha256(path)
                 for group in range(file.num_row_groups):
-                    sizes = file.read_row_group(group, columns=["nsites", "species_at_sites"])
+                    sizes = _read(file, path, group, ["nsites", "species_at_sites"])
                     for rows in pack(row_costs(sizes["species_at_sites"]), PAGE_PAIRS, PAGE_ROWS):
                         yield Page(
                             key=f"parquet:{digest}:{group}:{rows.start}-{rows.stop}",
@@ -62,7 +67,7 @@ class ParquetConnector:
         if self._held is None or self._held[:2] != (path, group):
             with _open(path) as file:
                 columns = [name for name in STRUCTURES.names if name in file.schema_arrow.names]
-                self._held = (path, group, file.read_row_group(group, columns=columns))
+                self._held = (path, group, _read(file, path, group, columns))
         return self._held[2]
 
 
@@ -77,6 +82,16 @@ def _open(path: Path) -> pq.ParquetFile:
     except CrysiftError as error:
         raise CrysiftError(f"{path}: {error}") from error
     return file
+
+
+def _read(file: pq.ParquetFile, path: Path, group: int, columns: list[str]) -> pa.Table:
+    try:
+        return file.read_row_group(group, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise CrysiftError(
+            f"{path} is damaged in row group {group} ({reason}); replace or remove it"
+        ) from error
 
 
 def _sha256(path: Path) -> str:

@@ -35,6 +35,11 @@ def format_of(path: Path) -> str | None:
     return FORMAT_OF_NAME.get(path.name) or FORMAT_OF_EXTENSION.get(path.suffix.lower())
 
 
+def readable(path: Path) -> str:
+    """Return a path as text that every table takes; bytes of a name that are no UTF-8 become escapes."""
+    return path.as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 @dataclass(frozen=True)
 class Frame:
     """A portion of a file: bytes ``start`` to ``stop`` hold its frame ``index``; ``sites`` as announced."""
@@ -67,6 +72,11 @@ class FileTask:
     frames: tuple[Frame, ...] | None = None
     numbered: bool = False
 
+    @property
+    def place(self) -> str:
+        """The path, to be told to the user."""
+        return readable(self.path)
+
     def frame_id(self, index: int) -> str:
         """Return the ``source_id`` of one frame."""
         return f"{self.source_id}#{index}"
@@ -82,10 +92,12 @@ def parse(task: FileTask, source: str) -> list[Structure | Failure]:
     """Read the structures of a file; a frame that cannot be read is a failure beside the others."""
     warnings.simplefilter("ignore")
     if task.format is None:
-        return [Failure(task.source_id, "UnknownFormat", f"the format of {task.path} is not told. {NAMED}")]
+        return [Failure(task.source_id, "UnknownFormat", f"the format of {task.place} is not told. {NAMED}")]
     if task.frames is not None:
         return [_parse_frame(task, frame, source) for frame in task.frames]
     try:
+        if task.path.stat().st_size == 0:
+            return [_empty(task)]
         return _parse_whole(task, source)
     except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the file is the one to blame
         return [failure(task, task.source_id, error)]
@@ -93,9 +105,17 @@ def parse(task: FileTask, source: str) -> list[Structure | Failure]:
 
 def failure(task: FileTask, source_id: str, error: BaseException) -> Failure:
     """Explain that a file, or a frame of it, could not be read."""
-    text = " ".join(str(error).split())[:500] or "no message"
-    message = f"{task.path} is not readable as {task.format}: {text}; correct the file or name its format"
+    text = _reason(error)
+    message = f"{task.place} is not readable as {task.format}: {text}; correct the file or name its format"
     return Failure(source_id, type(error).__name__, message)
+
+
+def _reason(error: BaseException) -> str:
+    """What an error of a parser says, in one line of text that every table takes."""
+    text = " ".join(str(error).split())[:500].encode(errors="backslashreplace").decode()
+    if isinstance(error, KeyError):  # whose text is the key alone; mostly an element ASE does not know
+        text = f"it names {text}, which is unknown (deuterium, where it is that: write H)"
+    return text or "no message"
 
 
 def index_frames(path: Path) -> Iterator[Frame]:
@@ -144,10 +164,14 @@ def _parse_whole(task: FileTask, source: str) -> list[Structure | Failure]:
     else:
         structures = [Structure.from_ase(atoms, source, "") for atoms in _read_ase(task.path, task.format)]
     if not structures:
-        return [Failure(task.source_id, "EmptyFile", f"{task.path} holds no structure; remove it")]
+        return [_empty(task)]
     if len(structures) == 1:
         return [replace(structures[0], source_id=task.source_id)]
     return [replace(structure, source_id=task.frame_id(i)) for i, structure in enumerate(structures)]
+
+
+def _empty(task: FileTask) -> Failure:
+    return Failure(task.source_id, "EmptyFile", f"{task.place} holds no structure; remove it")
 
 
 def _read_cif(path: Path, source: str) -> list[Structure]:

@@ -61,9 +61,9 @@ class FollowedConnector:
 
 def open_sources(sources: Sequence[str], file_format: str | None) -> list[FollowedConnector]:
     """Open all sources; raises CrysiftError for one that does not exist or whose format must be named."""
-    from connectors import open_source
+    from connectors import open_sources as opened
 
-    return [FollowedConnector(open_source(source, file_format)) for source in sources]
+    return [FollowedConnector(connector) for connector in opened(sources, file_format)]
 
 
 def ingest_all(
@@ -74,7 +74,7 @@ def ingest_all(
         ingest(connector, store, limits, listener)
     parts = frozenset[str]().union(*(connector.parts for connector in connectors))
     if not parts:
-        raise CrysiftError(f"there are no structures in {', '.join(c.source for c in connectors)}")
+        raise CrysiftError("the sources hold no structures: their tables have no rows")
     return parts
 
 
