@@ -84,6 +84,9 @@ class ProgressBars:
                 if event.parts:
                     self._begin(event.stage, event.rows)
             case events.PageDone():
+                if INGEST not in self._tasks:  # it began when its first page did
+                    bar = self._begin(INGEST, None)
+                    self._bars.tasks[bar].start_time = self._bars.get_time() - event.seconds
                 self._advance(INGEST, event.rows + event.rejected, event.rejected)
             case events.PartDone():
                 self._advance(event.stage, event.rows, event.failed)

@@ -87,7 +87,17 @@ def print_report(console: Console, result: ScreenResult, top: int) -> None:
     _print_counts(console, summary)
     for name, place in summary["tables"].items():
         console.say(f"  {name:<18} {place}")
-    console.say(f'\nAsk on: {_command()} query "SELECT * FROM predictions_arise" --store {result.store_url}')
+    view = _view_of(result)
+    console.say(f'\nAsk on: {_command()} query "SELECT * FROM {view}" --store {result.store_url}')
+
+
+def _view_of(result: ScreenResult) -> str:
+    """Return the view of the predictions of this screening, also where the store holds newer ones."""
+    from jobs.views import sql_name
+
+    table = result.predictions_table
+    newest = result.store.latest(table.name).folder.name
+    return table.name if newest == table.folder.name else sql_name(table.folder.name)
 
 
 def _command() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -99,6 +100,7 @@ def screen(
     from engine.store import Store
     from jobs.pipeline import derive, ingest_all, open_sources, recorded_run
 
+    _leave_a_worker_that_runs_the_script_again()
     asked = settings or ScreenSettings()
     names = _names(sources)
     connectors = open_sources(names, asked.file_format)
@@ -113,6 +115,15 @@ def screen(
         result = ScreenResult(opened, features, predictions, parts)
         run.finish(result.summary)
     return result
+
+
+def _leave_a_worker_that_runs_the_script_again() -> None:
+    """End a worker process that, importing the caller's script, came to its unguarded call of `screen`."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(
+            "crysift: screen() starts processes that import this script again; "
+            'call it under `if __name__ == "__main__":`'
+        )
 
 
 def _check_before_anything_runs(store: Store, featurize: Stage, settings: ScreenSettings) -> None:

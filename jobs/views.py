@@ -25,9 +25,9 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         add_view(connection, table.name, table, table.part_names())
     derived = [table for table in store.tables() if table.name != table.folder.name]
     for table in derived:
-        add_view(connection, _sql_name(table.folder.name), table, table.part_names())
+        add_view(connection, sql_name(table.folder.name), table, table.part_names())
     for name in sorted({table.name for table in derived}):
-        newest = _sql_name(store.latest(name).folder.name)
+        newest = sql_name(store.latest(name).folder.name)
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {newest}")
     return connection
 
@@ -42,5 +42,6 @@ def add_view(connection: duckdb.DuckDBPyConnection, name: str, table: Table, par
         connection.register(name, table.schema.empty_table())
 
 
-def _sql_name(folder_name: str) -> str:
+def sql_name(folder_name: str) -> str:
+    """Return the name of the view of a table's folder."""
     return folder_name.replace("-", "_")

@@ -73,7 +73,7 @@ def _ask(store_url: str, sql: str) -> duckdb.DuckDBPyRelation:
         relation = connection.sql(sql)
     except duckdb.CatalogException as error:
         views = ", ".join(row[0] for row in connection.sql("SHOW TABLES").fetchall())
-        raise CrysiftError(f"{str(error).splitlines()[0]} The store has {views}.") from error
+        raise CrysiftError(f"{str(error).splitlines()[0]}\nThe store has {views}.") from error
     if relation is None:
         raise CrysiftError("the statement returns no rows: ask with SELECT, SHOW TABLES or DESCRIBE <table>")
     return relation

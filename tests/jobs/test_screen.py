@@ -1,6 +1,8 @@
 """`crysift screen` and `from jobs import screen`, with the shipped network on real files."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -154,3 +156,23 @@ def test_a_source_of_rejects_only_ends_with_their_reasons(crystal_files: Path, t
     assert told.status == 0, told.err
     assert "1 in = 0 predictions + 1 rejects" in told.out
     assert "broken.cif" in told.out
+
+
+def test_a_report_asks_on_about_its_own_table_beside_a_newer_one(
+    screened: tuple[Path, Answer], crystal_files: Path, tmp_path: Path
+) -> None:
+    store = Path(shutil.copytree(screened[0], tmp_path / "store"))
+    own = next(store.glob("predictions_arise-*")).name.replace("-", "_")
+    crysift("screen", crystal_files, "--store", store, "--passes", "10", "--add-table", "--quiet")
+    assert f"FROM {own}" in crysift("screen", crystal_files, "--store", store).out
+
+
+def test_a_script_without_a_main_guard_is_told_what_it_lacks(crystal_files: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"from jobs import screen\n\nscreen({str(crystal_files)!r}, 'store')\n")
+    ended = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=120
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("engine.errors.CrysiftError")
+    assert 'if __name__ == "__main__":' in ended.stderr.splitlines()[-1]
