@@ -73,7 +73,7 @@ class Folder:
     def names(self) -> list[str]:
         """Sorted names of everything in the folder, temporaries included; empty where there is no folder."""
         if self.is_local:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
                 return sorted(entry.name for entry in Path(self.url).iterdir())
             return []
         filesystem = self.filesystem

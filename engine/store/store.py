@@ -14,6 +14,8 @@ from engine.store.runs import Run
 from engine.store.table import DAMAGE, SUFFIX, Table, damaged
 
 _DERIVED = re.compile(r"^(?P<name>.+)-(?P<hash8>[0-9a-f]{8})$")
+_RUN = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")
+_PART = re.compile(r"^part-")
 _FIXED = {"structures": STRUCTURES, "rejects": REJECTS}
 _RUNS = "runs"
 
@@ -31,17 +33,26 @@ class Store:
         Raises CrysiftError where there is no store, and where ``create`` meets a folder of other things.
         """
         store = cls(Folder.at(url))
-        names = [name for name in store.folder.names() if not name.startswith(".")]
-        if any(name in _FIXED or name == _RUNS for name in names):
+        if store._has_begun():
             return store
         if not create:
             raise CrysiftError(f"there is no store at {store.folder.url}: `crysift screen` makes one")
-        if names:
+        foreign = [name for name in _visible(store.folder) if not store._is_mere_beginning(name)]
+        if foreign:
             raise CrysiftError(
-                f"{store.folder.url} exists and is no store: it holds {names[0]!r} "
-                f"and {len(names) - 1} more; name a new or empty folder"
+                f"{store.folder.url} exists and is no store: it holds {foreign[0]!r} "
+                f"and {len(foreign) - 1} more; name a new or empty folder"
             )
         return store
+
+    def _has_begun(self) -> bool:
+        """Whether there are parts or runs; that folders are named ``structures`` or ``runs`` says nothing."""
+        parts = (part for name in _FIXED for part in self._fixed(name).part_names())
+        return any(map(_RUN.match, self.folder.child(_RUNS).names())) or any(map(_PART.match, parts))
+
+    def _is_mere_beginning(self, name: str) -> bool:
+        """Whether a process that died made this folder and put nothing whole into it."""
+        return name in (*_FIXED, _RUNS) and not _visible(self.folder.child(name))
 
     @property
     def structures(self) -> Table:
@@ -133,6 +144,10 @@ def _found(folder: Folder) -> Table | None:
             "move the file out of the store and run the same command again"
         )
     return Table(folder, fingerprint)
+
+
+def _visible(folder: Folder) -> list[str]:
+    return [name for name in folder.names() if not name.startswith(".")]
 
 
 def _newest(table: Table) -> float:

@@ -286,6 +286,29 @@ def test_an_empty_table_scans_with_its_schema_or_says_that_it_is_empty(store: St
         store.derived(FINGERPRINT).scan()
 
 
+@pytest.mark.parametrize("mine", ["structures/quartz.cif", "structures/mine.parquet", "runs/a/CONTCAR"])
+def test_folders_that_bear_a_tables_name_do_not_make_a_store(tmp_path: Path, mine: str) -> None:
+    (tmp_path / mine).parent.mkdir(parents=True)
+    (tmp_path / mine).write_text("mine")
+    with pytest.raises(CrysiftError, match="is no store"):
+        Store.open(tmp_path, create=True)
+    with pytest.raises(CrysiftError, match="there is no store at"):
+        Store.open(tmp_path)
+
+
+def test_a_file_that_bears_a_folders_name_holds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("mine")
+    with pytest.raises(CrysiftError, match="there is no store at"):
+        Store.open(tmp_path)
+
+
+def test_a_store_whose_first_write_was_killed_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "structures").mkdir()
+    (tmp_path / "structures" / ".part-a.parquet~host~1-1~01234567.tmp").write_bytes(b"PAR1")
+    assert Store.open(tmp_path, create=True).tables() == []
+
+
 def test_a_folder_of_other_things_never_becomes_a_store(tmp_path: Path) -> None:
     with pytest.raises(CrysiftError, match="there is no store at"):
         Store.open(tmp_path / "absent", create=False)
