@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -16,8 +16,9 @@ from engine.columns import contiguous, distinct_labels, list_offsets
 from engine.errors import CrysiftError
 from engine.execution.events import Listener, PageDone, ignore
 from engine.execution.packing import predicted_pairs
+from engine.known import KnownStructures, content_hashes, id_hashes
 from engine.schema import STRUCTURES
-from engine.store import PartFooter, Store, Table
+from engine.store import Store
 from engine.store.fingerprint import canonical_json
 from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
 
@@ -50,65 +51,18 @@ class Connector(Protocol):
         """Return candidates, with the columns of the structures table or fewer, and rejects (REJECTS)."""
 
 
-@dataclass(frozen=True)
-class IngestSummary:
-    """Counts of this run; ``skipped_rows`` and ``skipped_rejects`` were in the store before."""
-
-    pages: int = 0
-    rows: int = 0
-    rejected: int = 0
-    skipped_pages: int = 0
-    skipped_rows: int = 0
-    skipped_rejects: int = 0
-
-    def __add__(self, other: "IngestSummary") -> "IngestSummary":
-        """Add counts."""
-        mine, theirs = asdict(self), asdict(other)
-        return IngestSummary(**{name: mine[name] + theirs[name] for name in mine})
-
-
 @dataclass
-class SeenIds:
-    """A growing set of ids, 8 bytes each: sorted runs of 64-bit hashes, merged when they are of one size.
+class IngestSummary:
+    """Counts of a call: pages read or found done, and the rows of their parts.
 
-    Two of n ids share a hash with a probability of n²/2⁶⁵, 3·10⁻⁴ for a hundred million.
+    ``parts`` make up the source: its pages' own, and those that hold structures which the store knew before.
     """
 
-    runs: list[NDArray[np.uint64]] = field(default_factory=list)
+    pages: int = 0
+    skipped_pages: int = 0
+    rows: int = 0
+    rejected: int = 0
     parts: set[str] = field(default_factory=set)
-    """Parts of the structures table whose ids are in the set."""
-
-    def catch_up(self, structures: Table) -> None:
-        """Put in the ids of the parts that were committed since the last call, by whatever run."""
-        for part in sorted(structures.part_names() - self.parts):
-            self.add_part(part, structures.read(part, ["structure_id"]))
-
-    def add_part(self, part: str, structures: pa.Table) -> None:
-        """Put in the ids of a part that has these ``structures``."""
-        self.add(hash_ids(structures["structure_id"]))
-        self.parts.add(part)
-
-    def contains(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Which of ``hashes`` are in the set."""
-        found = np.zeros(len(hashes), dtype=bool)
-        for run in self.runs:
-            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
-            found |= run[places] == hashes
-        return found
-
-    def add(self, hashes: NDArray[np.uint64]) -> None:
-        """Put ``hashes`` into the set."""
-        run = np.sort(hashes)
-        while self.runs and len(self.runs[-1]) <= len(run):
-            run = np.sort(np.concatenate([self.runs.pop(), run]), kind="stable")
-        if len(run):
-            self.runs.append(run)
-
-
-def hash_ids(ids: Iterable[Any]) -> NDArray[np.uint64]:
-    """64-bit hashes of ids."""
-    digests = b"".join(blake2b(str(i).encode(), digest_size=8).digest() for i in ids)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
 def row_costs(species_at_sites: pa.ChunkedArray) -> NDArray[np.float64]:
@@ -129,59 +83,64 @@ def ingest(
 
     A page whose structures part exists is skipped, if it was ingested with these limits; it may be another
     run, at work on the same store, that has just committed it. The rejects part is committed before the
-    structures part, which completes the page; a run killed in between writes the same two parts again.
+    structures part, which completes the page; a run killed in between writes the same two parts again. A
+    structure that the store holds already, with the same id and content, is neither stored nor rejected
+    again.
 
     Raises:
         CrysiftError: the source or the store cannot be used as they are, or the limits differ.
     """
     done = store.structures.part_names()
-    seen = SeenIds()
+    known = KnownStructures()
     summary = IngestSummary()
     for page in connector.pages():
         started = time.perf_counter()
         part = part_name(page)
-        skipped = part in done or not _ingest_page(connector, page, store, limits, seen)
+        skipped = part in done or not _ingest_page(connector, page, store, limits, known)
         done.add(part)
         footer = store.structures.footer(part)
-        rows, rejected = footer.rows_out, footer.failed
+        record = json.loads(footer.cursor or "{}")
         if skipped:
-            _check_limits(page, footer, limits)
-            summary += IngestSummary(skipped_pages=1, skipped_rows=rows, skipped_rejects=rejected)
-        else:
-            summary += IngestSummary(pages=1, rows=rows, rejected=rejected)
+            _check_limits(page, record.get("limits", {}), limits)
+        summary.pages += not skipped
+        summary.skipped_pages += skipped
+        summary.rows += footer.rows_out
+        summary.rejected += footer.failed
+        summary.parts |= {part, *record.get("known_in", [])}
         seconds = time.perf_counter() - started
-        listener(PageDone(connector.source, page.label, rows, rejected, skipped, seconds))
+        listener(PageDone(connector.source, page.label, footer.rows_out, footer.failed, skipped, seconds))
     return summary
 
 
 def _ingest_page(
-    connector: Connector, page: Page, store: Store, limits: StructureLimits, seen: SeenIds
+    connector: Connector, page: Page, store: Store, limits: StructureLimits, known: KnownStructures
 ) -> bool:
     """Commit one page; returns False, having written nothing, where another run has just committed it."""
     moment = datetime.now(UTC)
     candidates, unreadable = connector.read(page)
     valid, invalid = validate(candidates, limits, moment)
     part = part_name(page)
-    seen.catch_up(store.structures)
-    if part in seen.parts:
+    known.catch_up(store.structures)
+    if part in known.parts:
         return False
-    accepted, repeated = _separate_repeated(valid, seen, moment)
+    held = known.contents.contains(content_hashes(valid))
+    known_in = known.holders(id_hashes(valid)[held])
+    accepted, repeated = _separate_repeated(valid.filter(~held), known, moment)
     rejects = pa.concat_tables([unreadable, invalid, repeated])
     rows_in, failed = len(accepted) + len(rejects), len(rejects)
     if failed or part in store.rejects.part_names():  # an interrupted run may have left other rejects
         store.rejects.commit(part, rejects, source_part=None, rows_in=rows_in, failed=failed, cost=0.0)
     cost = float(row_costs(accepted["species_at_sites"]).sum())
-    cursor = canonical_json({"page": page.label, "limits": asdict(limits)})
+    cursor = canonical_json({"page": page.label, "limits": asdict(limits), "known_in": sorted(known_in)})
     store.structures.commit(
         part, accepted, source_part=None, rows_in=rows_in, failed=failed, cost=cost, cursor=cursor
     )
-    seen.add_part(part, accepted)
+    known.add_part(part, accepted)
     return True
 
 
-def _check_limits(page: Page, footer: PartFooter, limits: StructureLimits) -> None:
+def _check_limits(page: Page, kept: dict[str, Any], limits: StructureLimits) -> None:
     """Raise CrysiftError, naming what differs, where a page was ingested with other limits."""
-    kept = json.loads(footer.cursor or "{}").get("limits", {})
     differing = [
         f"{name}: {kept.get(name)} in the store, {value} asked"
         for name, value in asdict(limits).items()
@@ -194,24 +153,35 @@ def _check_limits(page: Page, footer: PartFooter, limits: StructureLimits) -> No
         )
 
 
-def _separate_repeated(table: pa.Table, seen: SeenIds, moment: datetime) -> tuple[pa.Table, pa.Table]:
-    """Structures whose id is new, and rejects for those whose id came before, in this page or another."""
-    hashes = hash_ids(table["structure_id"])
+def _separate_repeated(
+    table: pa.Table, known: KnownStructures, moment: datetime
+) -> tuple[pa.Table, pa.Table]:
+    """Structures whose id is new, and rejects for those whose id came before with other content."""
+    hashes = id_hashes(table)
     repeated = np.ones(len(hashes), dtype=bool)
     repeated[np.unique(hashes, return_index=True)[1]] = False
-    repeated |= seen.contains(hashes)
-    if not repeated.any():
-        return table, rejects_of(table.slice(0, 0), Findings.of_rows(0), moment)
+    changed = known.ids.contains(hashes)
     ids = table["structure_id"]
     findings = Findings.of_rows(len(table))
-    fault = Fault(
-        repeated,
-        "DuplicateStructure",
-        lambda i: (
-            f"structure_id {ids[i]} is already in the store or came earlier in this source; "
-            "ids must be unique: remove the copy, or give it another source_id"
-        ),
+    findings.note(
+        [
+            Fault(
+                changed,
+                "ChangedStructure",
+                lambda i: (
+                    f"structure_id {ids[i]} is in the store with other content, and a store keeps one "
+                    "structure per id: screen what changed, or what has the same name, into another store"
+                ),
+            ),
+            Fault(
+                repeated,
+                "DuplicateStructure",
+                lambda i: (
+                    f"structure_id {ids[i]} came earlier in this source; ids must be unique: remove the "
+                    "copy, or give it another source_id"
+                ),
+            ),
+        ]
     )
-    findings.note([fault])
-    accepted = table.filter(~repeated).replace_schema_metadata(STRUCTURES.metadata)
+    accepted = table.filter(~findings.faulty).replace_schema_metadata(STRUCTURES.metadata)
     return accepted, rejects_of(table, findings, moment)

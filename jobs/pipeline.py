@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import CrysiftError
 from engine.execution import EventLog, Listener, execute, plan_stage
-from engine.ingest import Connector, Page, ingest, part_name
+from engine.ingest import Connector, ingest
 from engine.store import Run, Store, Table
+from jobs.outcome import record_failure
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from engine.execution import Event
     from engine.stage import Stage
     from engine.validation import StructureLimits
@@ -24,7 +23,10 @@ if TYPE_CHECKING:
 def recorded_run(
     store: Store, command: str, settings: dict[str, Any], listener: Listener
 ) -> Iterator[tuple[Run, Listener]]:
-    """Open the record of a run in the store; yield it and a listener that also writes to its log."""
+    """Open the record of a run in the store; yield it and a listener that also writes to its log.
+
+    An error that ends the run is recorded and passes through.
+    """
     store.sweep()
     run = store.start_run(command, settings)
     log = EventLog(run)
@@ -33,46 +35,19 @@ def recorded_run(
         log(event)
         listener(event)
 
-    yield run, tell
-
-
-class FollowedConnector:
-    """A connector that remembers which parts its pages become, done before or not."""
-
-    def __init__(self, connector: Connector) -> None:
-        self._connector = connector
-        self.source = connector.source
-        self.parts: set[str] = set()
-
-    def describe(self) -> dict[str, Any]:
-        """Return what is read."""
-        return self._connector.describe()
-
-    def pages(self) -> Iterator[Page]:
-        """Pass the pages on."""
-        for page in self._connector.pages():
-            self.parts.add(part_name(page))
-            yield page
-
-    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
-        """Read a page."""
-        return self._connector.read(page)
-
-
-def open_sources(sources: Sequence[str], file_format: str | None) -> list[FollowedConnector]:
-    """Open all sources; raises CrysiftError for one that does not exist or whose format must be named."""
-    from connectors import open_sources as opened
-
-    return [FollowedConnector(connector) for connector in opened(sources, file_format)]
+    try:
+        yield run, tell
+    except BaseException as error:
+        record_failure(run, error)
+        raise
 
 
 def ingest_all(
-    connectors: Sequence[FollowedConnector], store: Store, limits: StructureLimits, listener: Listener
+    connectors: Sequence[Connector], store: Store, limits: StructureLimits, listener: Listener
 ) -> frozenset[str]:
     """Bring structures from all sources into the store; return the names of the parts that they make up."""
-    for connector in connectors:
-        ingest(connector, store, limits, listener)
-    parts = frozenset[str]().union(*(connector.parts for connector in connectors))
+    summaries = [ingest(connector, store, limits, listener) for connector in connectors]
+    parts = frozenset[str]().union(*(summary.parts for summary in summaries))
     if not parts:
         raise CrysiftError("the sources hold no structures: their tables have no rows")
     return parts

@@ -95,10 +95,11 @@ def screen(
     computed again, so that an interrupted call goes on when it is repeated. `listener` receives the events of
     `engine.execution`. Raises `engine.errors.CrysiftError` for everything that the caller can mend.
     """
+    from connectors import open_sources
     from engine.descriptors.soap.stage import SoapStage
     from engine.execution.events import ignore
     from engine.store import Store
-    from jobs.pipeline import derive, ingest_all, open_sources, recorded_run
+    from jobs.pipeline import derive, ingest_all, recorded_run
 
     _leave_a_worker_that_runs_the_script_again()
     asked = settings or ScreenSettings()

@@ -21,9 +21,10 @@ def ingest(
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from dataclasses import asdict
 
+        from connectors import open_sources
         from engine.store import Store
         from engine.validation import StructureLimits
-        from jobs.pipeline import ingest_all, open_sources, recorded_run, rows_of
+        from jobs.pipeline import ingest_all, recorded_run, rows_of
         from jobs.progress import ProgressBars
 
         limits = StructureLimits(max_sites=max_sites, min_distance=min_distance)
