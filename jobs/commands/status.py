@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from jobs import options
 from jobs.console import Console
+from jobs.outcome import outcome_of
 
 if TYPE_CHECKING:
     from engine.store import Store
@@ -59,19 +61,19 @@ def table_states(store: Store) -> list[dict[str, Any]]:
 
 
 def latest_runs(store: Store) -> list[dict[str, Any]]:
-    """Return the newest runs, newest first: command, start, and whether it came to its end."""
+    """Return the newest runs, newest first: command, start, and how it ended."""
     import json
 
     folder = store.folder.child("runs")
     runs = []
     for name in sorted((n for n in folder.names() if not n.startswith(".")), reverse=True)[:RUNS_SHOWN]:
         run = folder.child(name)
-        files = run.names()
         command = "?"
-        if "settings.json" in files:
+        if "settings.json" in run.names():
             with run.open("settings.json") as handle:
                 command = json.load(handle)["command"]
-        runs.append({"run": name, "command": command, "finished": "summary.json" in files})
+        outcome = outcome_of(run)
+        runs.append({"run": name, "command": command, "finished": outcome["state"] == "finished", **outcome})
     return runs
 
 
@@ -91,6 +93,18 @@ def _run_layout(runs: list[dict[str, Any]]) -> RichTable:
     for heading in ("run", "command", "state"):
         table.add_column(heading)
     for run in runs:
-        state = "finished" if run["finished"] else "not finished: the same command goes on"
-        table.add_row(run["run"], run["command"], state)
+        table.add_row(run["run"], run["command"], Text(_state_in_words(run)))
     return table
+
+
+def _state_in_words(run: dict[str, Any]) -> str:
+    match run["state"]:
+        case "finished":
+            return "finished"
+        case "failed":
+            first_line: str = run["message"].partition("\n")[0]
+            return f"failed: {first_line}"
+        case "interrupted":
+            return "interrupted: the same command goes on"
+        case _:
+            return "not finished: the same command goes on"
