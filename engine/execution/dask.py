@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import cast
 
 import dask.config
@@ -19,12 +19,14 @@ from distributed import (
     get_worker,
 )
 
-from engine.execution.events import Event, PartDone
+from engine.execution.events import Event, PartDone, WorkerLost
 from engine.execution.plan import StagePlan, available_memory
 from engine.execution.recovery import Backlog
 from engine.execution.task import StageTask
 
 _PLUGIN = "crysift-stage"
+_DIED_AT_START = "Nanny failed to start."
+"""What Dask says, in a RuntimeError, of a worker that died before the cluster was up."""
 
 _SETTINGS = {
     # Dask reports the first loss of a worker, and Backlog counts: it knows which part to try again last.
@@ -61,14 +63,26 @@ class _OpenStage(WorkerPlugin):
 def run(plan: StagePlan) -> Generator[Event, None, None]:
     """Yield an event per part and per lost worker; the cluster is closed when the generator is."""
     plan.task.open()  # compiles the kernels into their cache, which all workers would do at the same time
-    with _client(plan) as client:
-        client.register_plugin(_OpenStage(plan.task))
-        yield from _drive(client, plan)
-
-
-def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
-    """Keep one part on each worker, so that a lost worker tells which part it had."""
     backlog = Backlog(plan.stage.name, plan.parts)
+    with ExitStack() as cluster:
+        client = yield from _started(cluster, plan, backlog)
+        client.register_plugin(_OpenStage(plan.task))
+        yield from _drive(client, backlog, plan.workers)
+
+
+def _started(cluster: ExitStack, plan: StagePlan, backlog: Backlog) -> Generator[WorkerLost, None, Client]:
+    """Start the cluster, anew where a worker died meanwhile: Dask then gives the whole cluster up."""
+    while True:
+        try:
+            return cluster.enter_context(_client(plan))
+        except RuntimeError as error:
+            if str(error) != _DIED_AT_START:
+                raise
+            yield backlog.lost("")
+
+
+def _drive(client: Client, backlog: Backlog, workers: int) -> Iterator[Event]:
+    """Keep one part on each worker, so that a lost worker tells which part it had."""
     running: dict[Future[PartDone], str] = {}
     completed = as_completed(loop=client.loop)
 
@@ -78,7 +92,7 @@ def _drive(client: Client, plan: StagePlan) -> Iterator[Event]:
         running[future] = part
         completed.add(future)
 
-    for _ in range(min(plan.workers, len(backlog))):
+    for _ in range(min(workers, len(backlog))):
         submit()
     for future in completed:
         part = running.pop(future)

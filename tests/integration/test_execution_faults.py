@@ -132,6 +132,45 @@ def test_a_part_that_kills_its_worker_once_is_done_by_another(
     assert_whole(store)
 
 
+@pytest.fixture
+def deaths_at_start(tmp_path: Path) -> Iterator[Path]:
+    """A file of Dask's workers: as many of them are killed while they start as it has bytes."""
+    import dask.config
+    import distributed  # noqa: F401 -- fills in the settings that are set aside below
+
+    deaths, preload = tmp_path / "deaths", tmp_path / "deadly.py"
+    preload.write_text(
+        "import os, pathlib, signal\n"
+        f"deaths = pathlib.Path({str(deaths)!r})\n"
+        "def dask_setup(worker):\n"
+        "    left = deaths.stat().st_size\n"
+        "    if left:\n"
+        "        os.truncate(deaths, left - 1)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    with dask.config.set({"distributed.worker.preload": [str(preload)]}):
+        yield deaths
+
+
+def test_a_worker_killed_while_it_starts_is_started_again(
+    store: Store, faults: Path, deaths_at_start: Path
+) -> None:
+    deaths_at_start.write_text("x")
+    events: list[Event] = []
+    assert execute(planned(store, faults, "dask", workers=1), events.append).rows == 30
+    losses = [event for event in events if isinstance(event, WorkerLost)]
+    assert losses == [WorkerLost("features_square", "", 1)]
+    assert_whole(store)
+
+
+def test_workers_killed_at_every_start_stop_the_run_with_the_way_out(
+    store: Store, faults: Path, deaths_at_start: Path
+) -> None:
+    deaths_at_start.write_text("x" * 3)
+    with pytest.raises(CrysiftError, match=r"3 workers of stage features_square died at start"):
+        execute(planned(store, faults, "dask", workers=1))
+
+
 def test_a_part_that_kills_every_worker_stops_the_run_by_name_after_all_others(
     store: Store, faults: Path, cluster: Executor
 ) -> None:
