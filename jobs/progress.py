@@ -79,9 +79,9 @@ class ProgressBars:
         match event:
             case events.StageStarted():
                 self._end(INGEST)
-                if event.skipped_rows:
-                    self._console.note(f"{event.stage}: {event.skipped_rows:,} structures are done already")
-                if event.parts:
+                if event.rows or event.skipped_rows:
+                    self._console.note(event.description)
+                if event.rows:
                     self._begin(event.stage, event.rows)
             case events.PageDone():
                 if INGEST not in self._tasks:  # it began when its first page did
@@ -89,11 +89,11 @@ class ProgressBars:
                     self._bars.tasks[bar].start_time = self._bars.get_time() - event.seconds
                 self._advance(INGEST, event.rows + event.rejected, event.rejected)
             case events.PartDone():
-                self._advance(event.stage, event.rows, event.failed)
+                if event.stage in self._tasks:  # a stage without rows has no bar
+                    self._advance(event.stage, event.rows, event.failed)
             case events.WorkerLost():
-                self._console.note(
-                    f"{event.stage}: a worker was lost (time {event.losses}); its part is done again"
-                )
+                again = f"{event.part} is done again" if event.part else "it is started again"
+                self._console.note(f"{event.stage}: a worker was lost (time {event.losses}); {again}")
             case events.StageFinished():
                 self._end(event.stage)
 
@@ -117,12 +117,9 @@ class ProgressBars:
         return self._tasks[stage]
 
     def _advance(self, stage: str, rows: int, failed: int) -> None:
-        task = self._tasks.get(stage)
-        if task is None:
-            task = self._begin(stage, None)
         self._failed[stage] += failed
         count = self._failed[stage]
-        self._bars.update(task, advance=rows, failed=f"{count:,} failed" if count else "")
+        self._bars.update(self._tasks[stage], advance=rows, failed=f"{count:,} failed" if count else "")
 
     def _end(self, stage: str) -> None:
         task = self._tasks.get(stage)

@@ -9,7 +9,7 @@ from engine.store import Run
 
 @dataclass(frozen=True)
 class StageStarted:
-    """A stage begins: what is to be done, what earlier runs have done, and on what."""
+    """A stage begins: what is to be done, what earlier runs have done, and on what; the plan in words."""
 
     stage: str
     parts: int
@@ -18,6 +18,7 @@ class StageStarted:
     executor: str
     workers: int
     cost: float
+    description: str
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,13 @@ class StagePlan:
     def describe(self) -> str:
         """Say in a line what will happen."""
         if not self.parts:
-            return f"{self.stage.name}: all {self.skipped_rows:,} rows are done"
+            return f"{self.stage.name}: all {_counted(self.skipped_rows, 'row')} done before"
         done = f" ({self.skipped_rows:,} done before)" if self.skipped_rows else ""
-        where = "in this process" if self.executor == "inline" else f"{self.workers} {self.executor} workers"
+        inline = self.executor == "inline"
+        where = "in this process" if inline else _counted(self.workers, f"{self.executor} worker")
         note = f"; {self.note}" if self.note else ""
-        return f"{self.stage.name}: {self.rows:,} rows in {len(self.parts):,} parts{done}, {where}{note}"
+        work = f"{_counted(self.rows, 'row')} in {_counted(len(self.parts), 'part')}"
+        return f"{self.stage.name}: {work}{done}, {where}{note}"
 
     @property
     def task(self) -> StageTask:
@@ -59,6 +61,7 @@ class StagePlan:
             executor=self.executor,
             workers=self.workers,
             cost=self.cost,
+            description=self.describe(),
         )
 
 
@@ -105,6 +108,10 @@ def plan_stage(
     staffed = _staffed(plan, workers)
     lone = executor == "auto" and staffed.workers == 1 and not stage.resources.gpus
     return replace(staffed, executor="inline") if lone else staffed
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _check_request(executor: str, workers: int | None) -> None:

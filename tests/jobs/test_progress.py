@@ -1,6 +1,8 @@
 """What the progress bars tell."""
 
-from engine.execution import PageDone
+import pytest
+
+from engine.execution import PageDone, PartDone, StageFinished, StageStarted
 from jobs.console import Console
 from jobs.progress import INGEST, ProgressBars
 
@@ -13,3 +15,22 @@ def test_the_rate_of_an_ingest_counts_the_time_of_its_first_page() -> None:
         assert task.completed == 100
         assert task.elapsed is not None
         assert task.elapsed >= 50.0
+
+
+def started(rows: int, description: str) -> StageStarted:
+    return StageStarted("stage", 1, rows, 0, "inline", 1, 1.0, description)
+
+
+def test_a_stage_begins_with_what_its_plan_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBars(Console()) as bars:
+        bars(started(5, "stage: 5 rows in 1 part, 3 of 8 workers fit into 4.0 GiB"))
+    assert "stage: 5 rows in 1 part, 3 of 8 workers fit into 4.0 GiB" in capsys.readouterr().err
+
+
+def test_a_stage_without_rows_has_neither_bar_nor_note(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBars(Console()) as bars:
+        bars(started(0, "stage: 0 rows in 1 part"))
+        bars(PartDone("stage", "part-a", rows=0, failed=0, seconds=0.1, cost=0.0))
+        bars(StageFinished("stage", 1, 0, 0, 0, 0.1))
+        assert not bars._bars.tasks
+    assert "stage" not in capsys.readouterr().err

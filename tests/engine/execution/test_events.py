@@ -19,4 +19,5 @@ def test_the_log_holds_every_event_with_its_time(tmp_path: Path) -> None:
     assert [line["part"] for line in lines[1:3]] == ["part-001", "part-000"]
     times = [datetime.fromisoformat(line["time"]) for line in lines]
     assert times == sorted(times)
+    assert lines[0]["description"] == "features_square: 10 rows in 2 parts, in this process"
     assert lines[-1]["rows"] == 10

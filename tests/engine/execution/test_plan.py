@@ -63,7 +63,7 @@ def test_the_plan_says_what_it_will_do(store: Store) -> None:
         "features_square: 15 rows in 3 parts, 2 dask workers"
     )
     execute(plan_stage(store, SquareStage(), "inline"))
-    assert plan_stage(store, SquareStage()).describe() == "features_square: all 15 rows are done"
+    assert plan_stage(store, SquareStage()).describe() == "features_square: all 15 rows done before"
 
 
 def test_never_more_workers_than_parts(store: Store) -> None:
