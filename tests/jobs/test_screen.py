@@ -101,7 +101,7 @@ def test_the_report_for_a_person_names_structures_counts_and_tables(
     assert "files:rocksalt.extxyz" in told.out
     assert "6 in = 4 predictions + 2 rejects" in told.out
     assert "predictions_arise-" in told.out
-    assert "features_soap: 4 structures are done already" in told.err
+    assert "features_soap: all 4 rows done before" in told.err
 
 
 def test_quiet_says_nothing(screened: tuple[Path, Answer], crystal_files: Path) -> None:
