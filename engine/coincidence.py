@@ -4,11 +4,11 @@ import math
 from itertools import product
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from engine.columns import StructureColumns
+from engine.compiled import compiled
 from engine.descriptors.neighbors import reduced_cell
 
 SWEEP_SITES = 256
@@ -31,7 +31,7 @@ def closest_pairs(columns: StructureColumns, limit: float) -> tuple[NDArray[np.f
     return distances, sites
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _reduced_cells(
     lattices: NDArray[np.float64], periodic: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -46,7 +46,7 @@ def _reduced_cells(
     return cells, inverses
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _image_ranges(
     inverse: NDArray[np.float64], periodic: NDArray[np.bool_], limit: float
 ) -> NDArray[np.int64]:
@@ -62,7 +62,7 @@ def _image_ranges(
     return ranges
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _compare_all_pairs(
     positions: NDArray[np.float64],
     offsets: NDArray[np.int64],
@@ -91,7 +91,7 @@ def _compare_all_pairs(
     return distances, sites
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _shortest_square(
     fractional: NDArray[np.float64],
     i: int,

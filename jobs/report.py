@@ -36,9 +36,12 @@ MOST_OUT_OF_DISTRIBUTION = f"""SELECT {_PREDICTION_COLUMNS}
     FROM predictions JOIN structures USING (structure_id)
     WHERE predictions.status = 'ok' ORDER BY ood_score DESC, structure_id LIMIT ?"""
 
-PROTOTYPES = """SELECT prototype, count(*) AS structures, median(probability) AS median_probability,
-    count(*) FILTER (WHERE is_ood) AS out_of_distribution
-    FROM predictions WHERE status = 'ok' GROUP BY prototype ORDER BY structures DESC, prototype"""
+PROTOTYPES = """SELECT prototype, count(*) FILTER (WHERE NOT is_ood) AS recognised,
+    count(*) FILTER (WHERE is_ood) AS out_of_distribution, median(probability) AS median_probability,
+    arg_min(concat_ws(' ', formula, extra_json ->> '$.mineral'), ood_score)
+        FILTER (WHERE NOT is_ood) AS example
+    FROM predictions JOIN structures USING (structure_id)
+    WHERE predictions.status = 'ok' GROUP BY prototype ORDER BY recognised DESC, prototype"""
 
 COUNTS = """SELECT (SELECT count(*) FROM structures) AS structures, (SELECT count(*) FROM rejects) AS rejects,
     count(*) AS predictions, count(*) FILTER (WHERE status = 'failed') AS failed,
@@ -108,7 +111,7 @@ def _command() -> str:
 def _print_prototypes(console: Console, result: ScreenResult) -> None:
     table = result.prototypes()
     shown = table.slice(0, PROTOTYPES_SHOWN)
-    console.show(rich_table(shown, "Prototypes, the most frequent first", decimals=3))
+    console.show(rich_table(shown, "Prototypes, the most often recognised first", decimals=3))
     if table.num_rows > PROTOTYPES_SHOWN:
         console.say(f"… and {table.num_rows - PROTOTYPES_SHOWN} more")
     console.say()

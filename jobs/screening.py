@@ -62,7 +62,7 @@ class ScreenResult:
         return answer(self._connect(), MOST_OUT_OF_DISTRIBUTION, count)
 
     def prototypes(self) -> pa.Table:
-        """Return how many structures resemble each prototype, the most frequent first."""
+        """Return how often each prototype is recognised, the most often first, and how often resembled."""
         from jobs.report import PROTOTYPES, answer
 
         return answer(self._connect(), PROTOTYPES)

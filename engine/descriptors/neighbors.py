@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from engine.compiled import compiled
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,7 +57,7 @@ class Images(NamedTuple):
     shape: Ints
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def reduced_cell(lattice: Floats, periodic: NDArray[np.bool_]) -> Cell:
     """Shorten the periodic lattice vectors by one another; complete the cell along the other directions."""
     vectors = np.zeros((3, 3))
@@ -72,7 +73,7 @@ def reduced_cell(lattice: Floats, periodic: NDArray[np.bool_]) -> Cell:
     return Cell(vectors, inverse, heights, periodic)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _shorten(vectors: Floats, periodic: NDArray[np.bool_]) -> None:
     """Subtract integer multiples of one periodic vector from another until none becomes shorter."""
     for _ in range(100):
@@ -91,7 +92,7 @@ def _shorten(vectors: Floats, periodic: NDArray[np.bool_]) -> None:
             return
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _complete(vectors: Floats, periodic: NDArray[np.bool_]) -> None:
     """Replace the vectors of non-periodic directions by unit vectors orthogonal to all others."""
     filled = periodic.copy()
@@ -109,7 +110,7 @@ def _complete(vectors: Floats, periodic: NDArray[np.bool_]) -> None:
         filled[k] = True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _projection(vector: Floats, vectors: Floats, chosen: NDArray[np.bool_]) -> Floats:
     """Part of `vector` within the span of the chosen rows (Gram–Schmidt)."""
     basis = np.zeros((3, 3))
@@ -125,7 +126,7 @@ def _projection(vector: Floats, vectors: Floats, chosen: NDArray[np.bool_]) -> F
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def wrapped(positions: Floats, cell: Cell) -> Floats:
     """Positions (n, 3) moved by lattice translations into the cell along its periodic directions."""
     fractional = positions @ cell.inverse
@@ -135,7 +136,7 @@ def wrapped(positions: Floats, cell: Cell) -> Floats:
     return fractional @ cell.vectors
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def images_within(centers: Floats, positions: Floats, cell: Cell, reach: float, divisions: int) -> Images:
     """Images of `positions` within `reach` of the box around `centers`, in cells of edge reach/divisions.
 
@@ -155,7 +156,7 @@ def images_within(centers: Floats, positions: Floats, cell: Cell, reach: float, 
     return Images(x[order], y[order], z[order], key[order], start, low, edge, shape)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _list_images(
     centers: Floats, positions: Floats, cell: Cell, reach: float, low: Floats, high: Floats
 ) -> tuple[Floats, Floats, Floats, Ints]:
@@ -193,7 +194,7 @@ def _list_images(
     return x[:count], y[:count], z[:count], key[:count]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _translations(centers: Floats, positions: Floats, cell: Cell, reach: float) -> tuple[Ints, Ints]:
     """First and last multiples (n, 3) of the lattice vectors that can bring each atom within reach."""
     center_fractions = centers @ cell.inverse
@@ -210,7 +211,7 @@ def _translations(centers: Floats, positions: Floats, cell: Cell, reach: float) 
     return first, last
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _grid(low: Floats, high: Floats, edge: float, images: int) -> tuple[float, Ints]:
     """Edge and numbers of cells along the axes, made coarser where cells would outnumber the images."""
     shape = np.empty(3, np.int64)
@@ -224,7 +225,7 @@ def _grid(low: Floats, high: Floats, edge: float, images: int) -> tuple[float, I
         edge *= 1.3
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sort_by_cell(where: Ints, cells: int) -> tuple[Ints, Ints]:
     """Order of the images by cell, and the first of each cell (cells + 1,), by a counting sort."""
     start = np.zeros(cells + 1, np.int64)
@@ -240,7 +241,7 @@ def _sort_by_cell(where: Ints, cells: int) -> tuple[Ints, Ints]:
     return order, start
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def runs_within(images: Images, px: float, py: float, pz: float, reach: float, runs: Ints) -> int:
     """Write the (first, last + 1) ranges of images that can be within `reach` of a point; return how many.
 
@@ -270,7 +271,7 @@ def runs_within(images: Images, px: float, py: float, pz: float, reach: float, r
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def rows_within(images: Images, reach: float) -> int:
     """Upper bound of the number of ranges that `runs_within` writes."""
     across = int(2.0 * reach / images.edge) + 3

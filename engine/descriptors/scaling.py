@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from engine.compiled import compiled
 from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, rows_within, runs_within
 
 HISTOGRAM_BINS = 100
@@ -15,7 +15,7 @@ _DIVISIONS = 2
 _GROWTH = 1.5
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def typical_distance(distances: Floats) -> float:
     """The most frequent nearest-neighbour distance, Å, weighted by the inverse square of the distance.
 
@@ -39,7 +39,7 @@ def typical_distance(distances: Floats) -> float:
     return float(0.5 * (edges[largest] + edges[largest + 1]))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def nearest_distances(centers: Floats, positions: Floats, cell: Cell, same: bool) -> Floats:
     """Distance (n,), Å, from every centre to the nearest image of `positions`; infinite where there is none.
 
@@ -73,7 +73,7 @@ def nearest_distances(centers: Floats, positions: Floats, cell: Cell, same: bool
         reach *= _GROWTH
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _volume(centers: Floats, positions: Floats, cell: Cell) -> float:
     """Volume, Å³, that the atoms occupy: of the cell, or of the box around them where it is not periodic."""
     volume = abs(np.linalg.det(cell.vectors))
@@ -85,7 +85,7 @@ def _volume(centers: Floats, positions: Floats, cell: Cell) -> float:
     return float(volume)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _farthest(centers: Floats, positions: Floats, cell: Cell) -> float:
     """A distance, Å, within which every centre must find a neighbour if it has one at all."""
     square = 0.0
@@ -100,7 +100,7 @@ def _farthest(centers: Floats, positions: Floats, cell: Cell) -> float:
     return float(np.sqrt(square)) + 1e-6
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def d_nn(positions: Floats, bounds: Ints, cell: Cell) -> Floats:
     """d_NN(α, β), (S, S) Å, of all ordered pairs of sublattices; infinite where there is no neighbour.
 

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from engine.compiled import compiled
 from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, rows_within, runs_within
 from engine.descriptors.scaling import EQUAL_SPREAD
 from engine.descriptors.soap.radial import RadialTable
@@ -82,7 +82,7 @@ _A, _B = _recursion()
 _SECTORAL = _sectoral()
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _legendre(order: int, m: int, z: Floats, before: Floats, last: Floats, now: Floats) -> None:
     """P_lm(z) without its sin^m θ, normalised on the sphere, from those of l − 2 and l − 1."""
     a, b = _A[order, m], _B[order, m]
@@ -96,7 +96,7 @@ def _legendre(order: int, m: int, z: Floats, before: Floats, last: Floats, now: 
             now[i] = a * (z[i] * last[i] - b * before[i])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
     """Real orthonormal spherical harmonics of unit vectors (n,), in rows `SLOTS` of `out` (56, ≥ n)."""
     n = x.size
@@ -119,7 +119,7 @@ def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
             cosine[i] = c
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _spline_weights(distance: Floats, table: RadialTable, out: Floats) -> None:
     """The six quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
     inverse_spacing = 1.0 / table.spacing
@@ -138,7 +138,7 @@ def _spline_weights(distance: Floats, table: RadialTable, out: Floats) -> None:
         out[5, i] = weight * t2 * t2 * t
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled("numpy")
 def _cosine_step(t: float) -> float:
     """½(cos(πt) + 1) for t in [0, 1], by the Taylor series of sin(π(½ − t)), to 1e-15."""
     a = np.pi * (0.5 - t)
@@ -154,7 +154,7 @@ def _cosine_step(t: float) -> float:
     return 0.5 * (a * (series * a2 + 1.0) + 1.0)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _add_block(count: int, length: float, table: RadialTable, even_only: bool, work: Workspace) -> None:
     """Add the harmonics of the first `count` vectors in `work`, Å, weighted by splines, to its nodes."""
     for i in range(BLOCK):
@@ -190,7 +190,7 @@ def _add_block(count: int, length: float, table: RadialTable, even_only: bool, w
             n5[q] += w5 * row[q]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _add_pairs(
     centers: Floats,
     positions: Floats,
@@ -226,7 +226,7 @@ def _add_pairs(
     return total + filled
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -> None:
     """c_lm,n (49, 9) = Σ_k G_k,l,n A_k,lm, from the first node that has a neighbour."""
     first = 0
@@ -239,7 +239,7 @@ def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -
         c[order * order : (order + 1) * (order + 1)] = harmonic.T @ coefficients[order, first:]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def _power_spectrum(c: Floats, out: Floats) -> None:
     """Normalised p_nn'l = π √(8/(2l+1)) Σ_m c_nlm c_n'lm, n ≥ n', √2 off the diagonal, in `out` (316,)."""
     index = 0
@@ -259,7 +259,7 @@ def _power_spectrum(c: Floats, out: Floats) -> None:
         out /= np.sqrt(norm)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled("numpy")
 def average_spectrum(
     positions: Floats, bounds: Ints, cell: Cell, lengths: Floats, table: RadialTable
 ) -> tuple[Floats, int]:
@@ -292,7 +292,7 @@ def average_spectrum(
     return mean / count**2, pairs
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _workspace(table: RadialTable) -> Workspace:
     return Workspace(
         np.ones(BLOCK),

@@ -49,9 +49,7 @@ def soap_vector(
         pairs = None
         vector = average_spectrum_dscribe(sublattices, bounds, cell, scaled, settings)
     else:
-        vector, pairs = average_spectrum(
-            sublattices, bounds, cell, lengths * settings.scale, radial_table(settings)
-        )
+        vector, pairs = average_spectrum(sublattices, bounds, cell, scaled, radial_table(settings))
     shortest = float(lengths.min())
     return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)
 
