@@ -20,7 +20,7 @@ WEIGHTS = Path(__file__).with_name("weights")
 MODEL_FILE = "model.safetensors"
 DIGEST_FILE = "model.sha256"
 CARD_FILE = "README.md"
-FORMAT = 1
+FORMAT = 2
 _METADATA_KEY = "crysift"
 
 
@@ -89,6 +89,7 @@ def save_model(model: AriseModel, folder: Path) -> str:
     tensors["reference.directions"] = torch.from_numpy(reference.directions).half()
     tensors["reference.classes"] = torch.from_numpy(reference.classes).to(torch.int16)
     tensors["reference.calibration"] = torch.from_numpy(reference.calibration)
+    tensors["reference.calibration_classes"] = torch.from_numpy(reference.calibration_classes).to(torch.int16)
     data = save(tensors, metadata={_METADATA_KEY: json.dumps(model.metadata, ensure_ascii=False)})
     digest = hashlib.sha256(data).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,6 +144,7 @@ def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], diges
         directions=tensors["reference.directions"].float().numpy(),
         classes=tensors["reference.classes"].long().numpy(),
         calibration=tensors["reference.calibration"].numpy(),
+        calibration_classes=tensors["reference.calibration_classes"].long().numpy(),
     )
     return AriseModel(
         network, tuple(metadata["labels"]), metadata["soap"], reference, metadata["card"], digest

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from models.weights_file import AriseModel
 
 TEMPLATE = """\
@@ -49,8 +51,11 @@ prototypes (with other draws of the defects), so they are slightly optimistic fo
 {detection}
 
 `ood_score` is the distance to the nearest of {reference:,} training vectors between directions of the
-last hidden layer's activations. Its `ood_p_value` is calibrated on {calibration:,} known structures that
+last hidden layer's activations, in units of the 95th percentile of {calibration:,} known structures that
 were not trained on: {calibration_kinds}.
+`ood_p_value` is taken among those whose nearest training vector is of the same class ({fewest} or more).
+At a threshold α every class gives about a share α of false alarms over this mixture of defects; a single
+kind of defect can give more.
 
 ## Versions
 
@@ -80,6 +85,7 @@ def card_text(model: AriseModel) -> str:
         detection=_detection(results["detection"]),
         reference=len(model.reference.classes),
         calibration=len(model.reference.calibration),
+        fewest=np.unique(model.reference.calibration_classes, return_counts=True)[1].min(),
         calibration_kinds="; ".join(card["calibration"]),
         versions=", ".join(f"{name} {version}" for name, version in card["versions"].items()),
     )

@@ -45,7 +45,8 @@ def model(network: Arise, vectors: torch.Tensor) -> AriseModel:
     calibration = np.linspace(0.1, 0.5, 99, dtype=np.float32)
     labels = tuple(prototype.label for prototype in prototypes())
     soap = {"cutoff": 4.0, "sigma": 0.1, "scale": 1.0, "basis": "quip"}
-    return AriseModel(network, labels, soap, Reference(points, np.arange(37), calibration), {"note": "test"})
+    reference = Reference(points, np.arange(37), calibration, np.arange(99) % 37)
+    return AriseModel(network, labels, soap, reference, {"note": "test"})
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from engine.columns import contiguous, fixed_size_values
+from engine.descriptors.soap import SoapSettings
+from engine.descriptors.soap.stage import soap_features
+from engine.structure import structures_table
 from models.network import Arise
 from models.ood import (
+    ClassConditional,
     OutOfDistribution,
     Reference,
     conformal_p_values,
@@ -13,7 +18,9 @@ from models.ood import (
     nearest_direction,
     representations,
 )
-from models.weights_file import AriseModel
+from models.training.defects import Defect, defective
+from models.training.replicas import defect_hosts, label_of
+from models.weights_file import AriseModel, load_model
 
 
 def test_p_value_is_the_share_of_calibration_structures_at_least_as_far() -> None:
@@ -31,9 +38,34 @@ def test_false_alarms_among_structures_like_the_calibration_stay_below_alpha() -
         assert (p <= alpha).mean() == pytest.approx(alpha, abs=0.02)
 
 
+def test_p_values_are_taken_within_the_class() -> None:
+    distances = np.array([3.0, 30.0, 1.0, 10.0, 2.0, 20.0, 40.0], dtype=np.float32)
+    within = ClassConditional(distances, np.array([4, 9, 4, 9, 4, 9, 9]))
+    p = within.p_values(np.full(3, 2.5, np.float32), np.array([4, 9, 5]))
+    np.testing.assert_allclose(p, [2 / 4, 5 / 5, 1.0], rtol=1e-6)
+
+
+def test_shipped_model_rarely_flags_close_packed_metals_of_mild_disorder() -> None:
+    model = load_model("arise-quip")
+    metals = ("fcc_Cu_A_cF4_225_a", "hcp_Mg_A_hP2_194_c")
+    hosts = [host for host in defect_hosts() if label_of(host.structure_id) in metals]
+    kinds = (Defect(0.01), Defect(0.02), Defect(vacancies=0.05))
+    structures = [s for kind in kinds for s in defective(hosts, kind, draws=3, seed=2026)]
+    features = soap_features(structures_table(structures), SoapSettings())
+    vectors = fixed_size_values(contiguous(features["vector"])).reshape(len(structures), -1).copy()
+    scores = OutOfDistribution(model.reference)(representations(model.network, torch.from_numpy(vectors)))
+    assert (scores.p_value <= 0.05).mean() <= 0.1
+
+
+def test_shipped_model_resolves_a_p_value_of_five_percent_in_every_class() -> None:
+    per_class = np.bincount(load_model("arise-quip").reference.calibration_classes, minlength=108)
+    assert per_class.min() >= 60
+
+
 def test_score_is_one_where_95_percent_of_the_calibration_lie_below_and_keeps_growing() -> None:
     calibration = np.linspace(0.0, 0.2, 101, dtype=np.float32)
-    reference = Reference(np.eye(2, 4, dtype=np.float32), np.array([7, 3]), calibration)
+    of_class = np.full(101, 7)
+    reference = Reference(np.eye(2, 4, dtype=np.float32), np.array([7, 3]), calibration, of_class)
     angles = [2 * np.arcsin(0.19 / 2), 0.5, 0.7]
     points = torch.tensor([[5 * np.cos(a), 0.0, 5 * np.sin(a), 0.0] for a in angles], dtype=torch.float32)
     scores = OutOfDistribution(reference)(points)

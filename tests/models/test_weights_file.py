@@ -36,6 +36,7 @@ def test_model_comes_back_as_it_was_saved(model: AriseModel, weights: Path, vect
     np.testing.assert_array_equal(loaded.reference.directions, model.reference.directions)
     np.testing.assert_array_equal(loaded.reference.classes, model.reference.classes)
     np.testing.assert_array_equal(loaded.reference.calibration, model.reference.calibration)
+    np.testing.assert_array_equal(loaded.reference.calibration_classes, model.reference.calibration_classes)
     assert (loaded.labels, loaded.soap, loaded.card) == (model.labels, model.soap, model.card)
     assert loaded.sha256 == model_digest(weights)
     assert model_metadata(weights) == json.loads(json.dumps(model.metadata))
