@@ -38,7 +38,7 @@ MOST_OUT_OF_DISTRIBUTION = f"""SELECT {_PREDICTION_COLUMNS}
 
 PROTOTYPES = """SELECT prototype, count(*) FILTER (WHERE NOT is_ood) AS recognised,
     count(*) FILTER (WHERE is_ood) AS out_of_distribution, median(probability) AS median_probability,
-    arg_min(concat_ws(' ', formula, extra_json ->> '$.mineral'), ood_score)
+    arg_min(concat_ws(' ', formula, extra_json ->> '$.mineral'), (ood_score, structure_id))
         FILTER (WHERE NOT is_ood) AS example
     FROM predictions JOIN structures USING (structure_id)
     WHERE predictions.status = 'ok' GROUP BY prototype ORDER BY recognised DESC, prototype"""

@@ -33,7 +33,7 @@ def fill(text: str, blocks: Mapping[str, str]) -> str:
 def report_table(report: Mapping[str, Any]) -> str:
     """Lay out a benchmark's JSON report as a Markdown table with the machine and the remarks under it."""
     rows = [
-        (figure["name"], f"{figure['value']:.3g} {figure['unit']}".strip(), figure["goal"] or "")
+        (figure["name"], f"{_number(figure['value'])} {figure['unit']}".strip(), figure["goal"] or "")
         for figure in report["figures"]
     ]
     machine = report["machine"]
@@ -50,6 +50,11 @@ def accuracy_tables(results: Mapping[str, Any]) -> str:
     ]
     heading = ("score", "AUROC, false alarms: mild defects", "strong defects")
     return f"{_table(('structures', '% correct'), accuracies)}\n\n{_table(heading, detection)}"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent for large numbers."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _detection(figures: Mapping[str, float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.descriptors.soap import SoapResult, SoapSettings, soap_vector
@@ -28,7 +29,8 @@ def run(settings: BenchmarkSettings) -> BenchmarkReport:
     """Measure all ways in one thread, d_NN and everything else included."""
     samples = draw_structures(settings.source, 40 if settings.quick else 200, settings.seed)
     figures = _against_dscribe(samples, repeats=3 if settings.quick else 7)
-    remarks = [f"{len(samples)} random structures of {settings.source}; one thread; d_NN included; medians"]
+    source = Path(settings.source).name
+    remarks = [f"{len(samples)} random structures of {source}; one thread; d_NN included; medians"]
     if quippy_soap.is_installed():
         few = samples[: 4 if settings.quick else 20]
         figures += _against_quippy(few, repeats=1 if settings.quick else 3)
