@@ -52,8 +52,11 @@ class AriseModel:
 
 
 def model_folder(weights: str | Path) -> Path:
-    """Find a model by the name of a shipped one or the path of a folder; raises CrysiftError."""
-    for folder in (Path(weights), WEIGHTS / str(weights)):
+    """Find a model by the name of a shipped one, which comes first, or the path of a folder.
+
+    Raises CrysiftError where there is none.
+    """
+    for folder in (WEIGHTS / str(weights), Path(weights)):
         if (folder / MODEL_FILE).is_file():
             return folder
     shipped = ", ".join(sorted(entry.parent.name for entry in WEIGHTS.glob(f"*/{MODEL_FILE}"))) or "none"
