@@ -32,8 +32,10 @@ def outcome_of(run: Folder) -> dict[str, Any]:
 
     "unfinished" is a run that is still at work, or whose process was killed and could say no more.
     """
+    from engine.store.runs import SUMMARY
+
     files = run.names()
-    if "summary.json" in files:
+    if SUMMARY in files:
         return {"state": "finished", "message": ""}
     if _FAILURE in files:
         with run.open(_FAILURE) as handle:

@@ -73,10 +73,9 @@ def summarize(connection: duckdb.DuckDBPyConnection, rows_in: int) -> dict[str, 
     }
 
 
-def print_report(console: Console, result: ScreenResult, top: int) -> None:
-    """Print the end of a screening for a person."""
+def print_report(console: Console, result: ScreenResult, strangest: pa.Table, top: int) -> None:
+    """Print the end of a screening for a person; `strangest` are its `top` strangest structures or fewer."""
     summary = result.summary
-    strangest = result.most_out_of_distribution(top)
     if strangest.num_rows:
         heading = f"The {strangest.num_rows} most out-of-distribution structures"
         if summary["predictions"] <= top:

@@ -71,6 +71,6 @@ def screen(
         )
         with ProgressBars(console) as bars:
             result = run(sources, store, settings, bars)
-        print_report(console, result, top)
-        strangest = result.most_out_of_distribution(top).to_pylist()
-        console.finish({**result.summary, "most_out_of_distribution": strangest})
+        strangest = result.most_out_of_distribution(top)
+        print_report(console, result, strangest, top)
+        console.finish({**result.summary, "most_out_of_distribution": strangest.to_pylist()})

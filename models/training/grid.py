@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.columns import StructureColumns, contiguous, fixed_size_values
-from engine.descriptors.soap import SOAP_WIDTH, SoapSettings, soap_vector
+from engine.descriptors.soap import SOAP_WIDTH, SoapSettings, compile_kernel, soap_vector
 from engine.errors import CrysiftError
 from engine.execution.events import Listener, ignore
 from engine.execution.execute import execute
@@ -88,7 +88,8 @@ class GridStage(Stage):
         }
 
     def open(self) -> BatchFunction:
-        """Return the function; the kernel compiles, or is found compiled, at the first structure."""
+        """Compile the kernel, or load it from the cache, and return the function."""
+        compile_kernel(self.grid.points[0])
         return self._featurize
 
     def _featurize(self, batch: pa.Table) -> pa.Table:

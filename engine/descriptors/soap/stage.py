@@ -12,7 +12,7 @@ import pyarrow as pa
 from engine.columns import StructureColumns
 from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
-from engine.descriptors.soap.vector import SoapResult, soap_vector
+from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
 from engine.schema import STATUS_FAILED, STATUS_OK, STRUCTURES, features_schema
 from engine.stage import BatchFunction, Stage
 
@@ -60,8 +60,7 @@ class SoapStage(Stage):
 
     def open(self) -> BatchFunction:
         """Compile the kernel (or load it from numba's cache) and return `soap_features`."""
-        pair = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
-        soap_vector(pair, np.zeros(2, np.int64), np.zeros((3, 3)), np.zeros(3, np.bool_), self.soap)
+        compile_kernel(self.soap)
         return lambda table: soap_features(table, self.soap)
 
 

@@ -54,6 +54,12 @@ def soap_vector(
     return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)
 
 
+def compile_kernel(settings: SoapSettings) -> None:
+    """Compile all that `soap_vector` runs, or load it from the cache, by describing a pair of atoms."""
+    pair = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+    soap_vector(pair, np.zeros(2, np.int64), np.zeros((3, 3)), np.zeros(3, np.bool_), settings)
+
+
 def by_species(
     positions: Floats, species: Ints, lattice: Floats, periodic: NDArray[np.bool_]
 ) -> tuple[Floats, Ints, Cell]:
