@@ -13,6 +13,8 @@ from engine.errors import CrysiftError
 
 INTERRUPTED = 130
 FAILED = 1
+TRY_AGAIN = 75
+"""A database stopped answering: the same command goes on later (EX_TEMPFAIL of sysexits.h)."""
 WIDTH_IN_FILES = 240
 """Columns of a table that is not written to a terminal: wide enough not to break lines."""
 
@@ -49,6 +51,10 @@ class Console:
         if not self.quiet:
             self.err.print(message, soft_wrap=True, markup=False)
 
+    def warn(self, message: str) -> None:
+        """Print on stderr what the user must not miss, also with --quiet."""
+        self._complain("Warning:", message)
+
     def show(self, table: Table) -> None:
         """Print a table for a person; silent with --quiet and with --json."""
         if not (self.quiet or self.as_json):
@@ -76,18 +82,21 @@ class Console:
             raise SystemExit(INTERRUPTED) from None
         if isinstance(error, Exception):
             self._complain("Error:", message_of(error))
-            raise SystemExit(INTERRUPTED if _is_interrupt(error) else FAILED) from None
+            raise SystemExit(_status_of(error)) from None
 
     def _complain(self, label: str, message: str) -> None:
         self.err.print(Text.assemble((label, "bold red"), " ", message), soft_wrap=True)
 
 
-def _is_interrupt(error: Exception) -> bool:
+def _status_of(error: Exception) -> int:
     if not isinstance(error, CrysiftError):
-        return False
+        return FAILED
     from engine.execution import InterruptedRunError
+    from engine.source import SourceInterruptedError
 
-    return isinstance(error, InterruptedRunError)
+    if isinstance(error, SourceInterruptedError):
+        return TRY_AGAIN
+    return INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
 
 
 def message_of(error: Exception) -> str:

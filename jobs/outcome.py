@@ -18,9 +18,10 @@ _FAILURE = "failure.json"
 def record_failure(run: Run, error: BaseException) -> None:
     """Write down what ended the run; on a disk that takes no more, the run looks like a killed one."""
     from engine.execution import InterruptedRunError
+    from engine.source import SourceInterruptedError
     from jobs.console import message_of
 
-    interrupted = isinstance(error, KeyboardInterrupt | InterruptedRunError)
+    interrupted = isinstance(error, KeyboardInterrupt | InterruptedRunError | SourceInterruptedError)
     told = message_of(error) if isinstance(error, Exception) else str(error)
     document = {"state": "interrupted" if interrupted else "failed", "message": told}
     with suppress(CrysiftError, OSError):

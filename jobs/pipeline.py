@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CrysiftError
 from engine.execution import EventLog, Listener, execute, plan_stage
-from engine.ingest import Connector, ingest
+from engine.ingest import ingest
 from engine.store import Run, Store, Table
 from jobs.outcome import record_failure
 
 if TYPE_CHECKING:
     from engine.execution import Event
+    from engine.ingest import IngestSummary
+    from engine.source import Connector
     from engine.stage import Stage
     from engine.validation import StructureLimits
     from jobs.settings import ExecutionSettings
@@ -44,13 +46,17 @@ def recorded_run(
 
 def ingest_all(
     connectors: Sequence[Connector], store: Store, limits: StructureLimits, listener: Listener
-) -> frozenset[str]:
-    """Bring structures from all sources into the store; return the names of the parts that they make up."""
+) -> list[IngestSummary]:
+    """Bring structures from all sources into the store; return what each brought."""
     summaries = [ingest(connector, store, limits, listener) for connector in connectors]
-    parts = frozenset[str]().union(*(summary.parts for summary in summaries))
-    if not parts:
+    if not any(summary.parts for summary in summaries):
         raise CrysiftError("the sources hold no structures: their tables have no rows")
-    return parts
+    return summaries
+
+
+def parts_of(summaries: Iterable[IngestSummary]) -> frozenset[str]:
+    """Return the names of the parts that sources make up together."""
+    return frozenset[str]().union(*(summary.parts for summary in summaries))
 
 
 def derive(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.execution import Listener
+    from engine.ingest import Superseded
     from engine.stage import Stage
     from engine.store import Store, Table
 
@@ -42,6 +43,7 @@ class ScreenResult:
         from jobs.report import summarize
 
         rows_in = sum(self.store.structures.footer(part).rows_in for part in self.parts)
+        rows_in -= self._superseded.count(self.parts)
         tables = (self.store.structures, self.store.rejects, self.features_table, self.predictions_table)
         return {
             "store": self.store_url,
@@ -53,7 +55,12 @@ class ScreenResult:
         """Return the predictions, one row per structure: all columns, or those named."""
         import pyarrow as pa
 
-        return pa.concat_tables(self.predictions_table.read(part, columns) for part in sorted(self.parts))
+        needed = None if columns is None else list(dict.fromkeys([*columns, "structure_id"]))
+        rows = pa.concat_tables(
+            self._superseded.drop_from(part, self.predictions_table.read(part, needed))
+            for part in sorted(self.parts)
+        )
+        return rows if columns is None else rows.select(columns)
 
     def most_out_of_distribution(self, count: int = 20) -> pa.Table:
         """Return the structures that are farthest from everything known, the farthest first."""
@@ -67,9 +74,16 @@ class ScreenResult:
 
         return answer(self._connect(), PROTOTYPES)
 
+    @cached_property
+    def _superseded(self) -> Superseded:
+        from engine.ingest import Superseded
+
+        return Superseded.of(self.store)
+
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
+        from engine.ingest import Superseded
         from jobs.views import add_view
 
         connection = duckdb.connect()
@@ -79,7 +93,8 @@ class ScreenResult:
             "predictions": self.predictions_table,
         }
         for name, table in scope.items():
-            add_view(connection, name, table, self.parts & table.part_names())
+            superseded = Superseded({}) if table is self.store.rejects else self._superseded
+            add_view(connection, name, table, self.parts & table.part_names(), superseded)
         return connection
 
 
@@ -91,7 +106,8 @@ def screen(
 ) -> ScreenResult:
     """Screen crystal structures: which known prototype each resembles, how surely, and which resemble none.
 
-    `sources` are files, folders, globs or Parquet tables, or `examples:`. What the store already holds is not
+    `sources` are databases (`mp:`, `optimade:odbx`, `nomad:`), files, folders, globs or Parquet tables, or
+    `examples:`. What the store already holds is not
     computed again, so that an interrupted call goes on when it is repeated. `listener` receives the events of
     `engine.execution`. Raises `engine.errors.CrysiftError` for everything that the caller can mend.
     """
@@ -99,18 +115,18 @@ def screen(
     from engine.descriptors.soap.stage import SoapStage
     from engine.execution.events import ignore
     from engine.store import Store
-    from jobs.pipeline import derive, ingest_all, recorded_run
+    from jobs.pipeline import derive, ingest_all, parts_of, recorded_run
 
     _leave_a_worker_that_runs_the_script_again()
     asked = settings or ScreenSettings()
     names = _names(sources)
-    connectors = open_sources(names, asked.file_format)
+    connectors = open_sources(names, asked.sources)
     opened = Store.open(os.fspath(store), create=True)
     featurize = SoapStage(asked.soap)
     _check_before_anything_runs(opened, featurize, asked)
     record = {"sources": [connector.describe() for connector in connectors], **asked.as_json()}
     with recorded_run(opened, "screen", record, listener or ignore) as (run, tell):
-        parts = ingest_all(connectors, opened, asked.limits, tell)
+        parts = parts_of(ingest_all(connectors, opened, asked.limits, tell))
         features = derive(opened, featurize, opened.structures, asked.execution, tell)
         predictions = derive(opened, asked.prediction, features, asked.execution, tell)
         result = ScreenResult(opened, features, predictions, parts)

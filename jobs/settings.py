@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from connectors.settings import SourceSettings
     from engine.descriptors.soap import SoapSettings
     from engine.execution import Executor
     from engine.stage import Stage
@@ -17,6 +18,12 @@ def _limits() -> StructureLimits:
     from engine.validation import StructureLimits
 
     return StructureLimits()
+
+
+def _sources() -> SourceSettings:
+    from connectors.settings import SourceSettings
+
+    return SourceSettings()
 
 
 def _soap() -> SoapSettings:
@@ -55,8 +62,7 @@ class ScreenSettings:
     soap: SoapSettings = field(default_factory=_soap)
     prediction: PredictStage = field(default_factory=_prediction)
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
-    file_format: str | None = None
-    """Format of the files, where the suffix does not tell."""
+    sources: SourceSettings = field(default_factory=_sources)
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the record of the run."""

@@ -9,6 +9,7 @@ import duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from engine.ingest import Superseded
     from engine.store import Store, Table
 
 
@@ -16,30 +17,51 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with one view per table of the store.
 
     A table with a hash in its folder's name (`features_soap-1a2b3c4d`) has two: `features_soap_1a2b3c4d`, and
-    `features_soap` for the newest of its name. Views read only the parts that are committed now.
+    `features_soap` for the newest of its name. Views read only the parts that are committed now, and of each
+    structure its latest version; `structures_history` has all versions.
     """
+    from engine.ingest import Superseded
+
     connection = duckdb.connect()
     if not store.folder.is_local:
         connection.register_filesystem(store.folder.filesystem)
-    for table in (store.structures, store.rejects):
-        add_view(connection, table.name, table, table.part_names())
+    superseded, unfiltered = Superseded.of(store), Superseded({})
+    add_view(connection, "structures", store.structures, store.structures.part_names(), superseded)
+    add_view(connection, "structures_history", store.structures, store.structures.part_names(), unfiltered)
+    add_view(connection, "rejects", store.rejects, store.rejects.part_names(), unfiltered)
     derived = [table for table in store.tables() if table.name != table.folder.name]
     for table in derived:
-        add_view(connection, sql_name(table.folder.name), table, table.part_names())
+        add_view(connection, sql_name(table.folder.name), table, table.part_names(), superseded)
     for name in sorted({table.name for table in derived}):
         newest = sql_name(store.latest(name).folder.name)
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {newest}")
     return connection
 
 
-def add_view(connection: duckdb.DuckDBPyConnection, name: str, table: Table, parts: Iterable[str]) -> None:
-    """Create a view over some parts of a table; without parts, one with the table's columns and no rows."""
+def add_view(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    table: Table,
+    parts: Iterable[str],
+    superseded: Superseded,
+) -> None:
+    """Create a view over the current rows of some parts of a table; without parts, one without rows."""
     paths = sorted(table.folder.path(f"{part}.parquet") for part in parts)
-    if paths:
-        files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    if not paths:
+        if table.schema is not None:
+            connection.register(name, table.schema.empty_table())
+        return
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    if not superseded.ids:
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
-    elif table.schema is not None:
-        connection.register(name, table.schema.empty_table())
+        return
+    connection.register("superseded", superseded.as_table())
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT * EXCLUDE (filename) "
+        f"FROM read_parquet([{files}], filename=true) AS rows "
+        "ANTI JOIN superseded ON superseded.structure_id = rows.structure_id "
+        "AND superseded.part = parse_filename(rows.filename, true)"
+    )
 
 
 def sql_name(folder_name: str) -> str:

@@ -56,17 +56,37 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class PageDone:
-    """A page of a source is committed, or was found committed (``skipped``)."""
+    """A part of a source is committed, or was found committed (``skipped``); ``label`` is its first page.
+
+    ``known`` entries were in the store before, unchanged.
+    """
 
     source: str
     label: str
     rows: int
     rejected: int
+    known: int
     skipped: bool
     seconds: float
 
 
-Event = StageStarted | PartDone | WorkerLost | StageFinished | PageDone
+@dataclass(frozen=True)
+class SourceReconciled:
+    """A passage through a source came to its end, with these counts of entries (``engine.ingest.Tally``)."""
+
+    source: str
+    passage: int
+    pages: int
+    entries: int
+    stored: int
+    known: int
+    replaced: int
+    rejected: int
+    dropped: int
+    announced: int | None
+
+
+Event = StageStarted | PartDone | WorkerLost | StageFinished | PageDone | SourceReconciled
 Listener = Callable[[Event], None]
 
 

@@ -1,7 +1,10 @@
 """Packing rows into batches by predicted cost."""
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
+
+from engine.columns import contiguous, distinct_labels, list_offsets
 
 PAIRS_PER_SITE_AND_SPECIES = 100.0
 """Mean number of neighbour pairs, measured on 51,488 Materials Project structures."""
@@ -13,6 +16,12 @@ def predicted_pairs(n_sites: ArrayLike, n_species: ArrayLike) -> NDArray[np.floa
     return np.asarray(PAIRS_PER_SITE_AND_SPECIES * products)
 
 
+def row_costs(species_at_sites: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:
+    """Neighbour pairs that featurizing each row is predicted to visit (B,)."""
+    labels = contiguous(species_at_sites)
+    return predicted_pairs(np.diff(list_offsets(labels)), distinct_labels(labels))
+
+
 def pack(costs: ArrayLike, limit: float, max_rows: int) -> list[range]:
     """Consecutive batches of at most ``max_rows`` rows whose summed cost stays within ``limit``.
 
@@ -21,12 +30,12 @@ def pack(costs: ArrayLike, limit: float, max_rows: int) -> list[range]:
     """
     batches: list[range] = []
     start, total = 0, 0.0
-    row_costs = np.asarray(costs, dtype=float).tolist()
-    for row, cost in enumerate(row_costs):
+    listed = np.asarray(costs, dtype=float).tolist()
+    for row, cost in enumerate(listed):
         if row > start and (total + cost > limit or row - start >= max_rows):
             batches.append(range(start, row))
             start, total = row, 0.0
         total += cost
-    if row_costs:
-        batches.append(range(start, len(row_costs)))
+    if listed:
+        batches.append(range(start, len(listed)))
     return batches

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from engine.errors import CrysiftError
 from engine.execution.events import Event, PageDone
-from engine.ingest import Page, ingest, part_name, row_costs
+from engine.execution.packing import row_costs
+from engine.ingest import PartRecord, ingest, part_name
 from engine.schema import REJECTS
+from engine.source import PAGE_ROWS, Harvest, Page, PageContent, SourceInterruptedError
 from engine.store import Store
 from engine.structure import Structure, candidates_table
 from engine.validation import StructureLimits
@@ -25,24 +28,69 @@ def crystal(name: str, a: float = 4.0, label: str = "Na") -> Structure:
 
 @dataclass
 class ListedPages:
-    """A connector of pages that are listed beforehand; it counts its reads and can fail at one of them."""
+    """A connector of pages that are listed beforehand; it notes its reads and can fail at one of them."""
 
     listed: dict[str, list[Structure]]
     source: str = "test"
     reads: list[str] = field(default_factory=list)
     fail_at: str = ""
+    concurrency: int = 1
+    live: bool = False
 
     def describe(self) -> dict[str, Any]:
         return {}
 
-    def pages(self) -> Iterator[Page]:
-        return (Page(key, key, structures) for key, structures in self.listed.items())
+    def pages(self, previous: Harvest | None) -> Iterator[Page]:
+        listed = {} if previous else self.listed
+        return (Page(key, key, structures) for key, structures in listed.items())
 
-    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+    def read(self, page: Page) -> PageContent:
         if page.key == self.fail_at:
             raise CrysiftError("the source is gone")
         self.reads.append(page.key)
-        return candidates_table(page.payload), REJECTS.empty_table()
+        return PageContent(candidates_table(page.payload), REJECTS.empty_table())
+
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Database:
+    """A live source: pages that follow one another, passages that ask for what is new, and a clock."""
+
+    entries: dict[str, list[Structure]]
+    """By the hour at which they were last modified; each is a page of the passages that ask for it."""
+    hour: int = 0
+    source: str = "test"
+    concurrency: int = 1
+    live: bool = True
+    fail_at: str = "never"
+    reads: list[str] = field(default_factory=list)
+    announced: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def pages(self, previous: Harvest | None) -> Iterator[Page]:
+        since = 0 if previous is None else int((previous.started - START) / timedelta(hours=1))
+        number = 0 if previous is None else previous.number + 1
+        due = [hour for hour in self.entries if int(hour) >= since]
+        yield self._page([number, since, 0], due)
+
+    def _page(self, place: list[int], due: list[str]) -> Page:
+        return Page(str(place), f"hours {due}", {"place": place, "due": due})
+
+    def read(self, page: Page) -> PageContent:
+        now, *later = page.payload["due"] or [""]
+        if now == self.fail_at:
+            raise SourceInterruptedError("the server is down")
+        self.reads.append(now)
+        rows = self.entries.get(now, [])
+        number, since, index = page.payload["place"]
+        following = self._page([number, since, index + 1], later) if later else None
+        clock = START + timedelta(hours=self.hour)
+        total = sum(map(len, self.entries.values())) if self.announced is None else self.announced
+        return PageContent(candidates_table(rows), REJECTS.empty_table(), following, total, clock)
 
 
 @pytest.fixture
@@ -61,8 +109,8 @@ def content_hashes(store: Store) -> dict[str, str]:
 
 def test_rows_in_are_structures_plus_rejects(store: Store) -> None:
     pages = {"p1": [crystal("a"), crystal("b", a=0.1), crystal("c")], "p2": [crystal("d", label="Qq")]}
-    summary = ingest(ListedPages(pages), store, LIMITS)
-    assert (summary.pages, summary.rows, summary.rejected) == (2, 2, 2)
+    brought = ingest(ListedPages(pages), store, LIMITS).brought
+    assert (brought.pages, brought.entries, brought.stored, brought.rejected) == (2, 4, 2, 2)
     assert ids(store) == ["a", "c"]
     rejects = store.rejects.scan().to_table().sort_by("source_id")
     assert rejects["source_id"].to_pylist() == ["b", "d"]
@@ -91,7 +139,7 @@ def test_a_second_run_reads_nothing_and_changes_nothing(store: Store) -> None:
     ingest(connector, store, LIMITS)
     events: list[Event] = []
     again = ingest(connector, store, LIMITS, events.append)
-    assert (again.pages, again.skipped_pages, again.rows, again.rejected) == (0, 2, 2, 1)
+    assert (again.brought.pages, again.total.pages, again.total.stored, again.total.rejected) == (0, 2, 2, 1)
     assert connector.reads == ["p1", "p2"]
     assert [(e.label, e.rows, e.rejected, e.skipped) for e in events if isinstance(e, PageDone)] == [
         ("p1", 1, 1, True),
@@ -104,24 +152,39 @@ def test_a_run_that_failed_goes_on_where_it_stopped(store: Store) -> None:
     with pytest.raises(CrysiftError, match="the source is gone"):
         ingest(connector, store, LIMITS)
     connector.fail_at = ""
-    assert ingest(connector, store, LIMITS).pages == 1
+    assert ingest(connector, store, LIMITS).brought.pages == 1
     assert ids(store) == ["a", "b"]
     assert connector.reads == ["p1", "p2"]
 
 
-def test_an_id_that_came_before_with_other_content_is_rejected(store: Store) -> None:
-    first = {"p1": [crystal("a"), crystal("a"), crystal("b")], "p2": [crystal("b", a=5.0), crystal("c")]}
-    ingest(ListedPages(first), store, LIMITS)
-    summary = ingest(ListedPages({"p3": [crystal("c", a=6.0), crystal("d")]}), store, LIMITS)
-    assert (summary.rows, summary.rejected) == (1, 1)
-    assert ids(store) == ["a", "b", "c", "d"]
+def test_an_id_that_comes_twice_in_a_source_is_rejected(store: Store) -> None:
+    twice = {"p1": [crystal("a"), crystal("a"), crystal("b")], "p2": [crystal("b", a=5.0), crystal("c")]}
+    summary = ingest(ListedPages(twice), store, LIMITS)
+    assert (summary.total.stored, summary.total.rejected) == (3, 2)
     rejects = store.rejects.scan().to_table().sort_by("source_id")
-    assert rejects["source_id"].to_pylist() == ["a", "b", "c"]
-    assert rejects["error_class"].to_pylist() == [
-        "DuplicateStructure",
-        "ChangedStructure",
-        "ChangedStructure",
-    ]
+    assert rejects["source_id"].to_pylist() == ["a", "b"]
+    assert set(rejects["error_class"].to_pylist()) == {"DuplicateStructure"}
+
+
+def test_a_changed_structure_is_a_later_version_of_what_the_store_has(store: Store) -> None:
+    ingest(ListedPages({"p1": [crystal("c"), crystal("d")]}), store, LIMITS)
+    total = ingest(ListedPages({"p2": [crystal("c", a=6.0), crystal("d")]}), store, LIMITS).total
+    assert (total.stored, total.replaced, total.known, total.rejected) == (1, 1, 1, 0)
+    assert ids(store) == ["c", "c", "d"]
+    back = ingest(ListedPages({"p3": [crystal("c")]}), store, LIMITS).total
+    assert (back.stored, back.replaced) == (1, 1)  # the latest version counts, not all that ever were
+
+
+def test_a_structure_of_the_same_name_from_another_place_is_rejected(store: Store) -> None:
+    here = replace(crystal("1.cif"), provenance={"url": "file:///here/1.cif"})
+    there = replace(crystal("1.cif", a=5.0), provenance={"url": "file:///there/1.cif"})
+    edited = replace(crystal("1.cif", a=6.0), provenance={"url": "file:///here/1.cif"})
+    ingest(ListedPages({"p1": [here]}), store, LIMITS)
+    assert ingest(ListedPages({"p2": [there]}), store, LIMITS).total.rejected == 1
+    (reject,) = store.rejects.scan().to_table().to_pylist()
+    assert reject["error_class"] == "ForeignStructure"
+    assert "file:///there/1.cif" in reject["error_message"]
+    assert ingest(ListedPages({"p3": [edited]}), store, LIMITS).total.replaced == 1
 
 
 def test_a_source_that_grew_adds_what_is_new_and_rejects_nothing(store: Store) -> None:
@@ -129,7 +192,7 @@ def test_a_source_that_grew_adds_what_is_new_and_rejects_nothing(store: Store) -
     grown = ListedPages({"after": [crystal("a"), crystal("b"), crystal("c")]})
     for _ in range(2):  # the second time the page is found done
         summary = ingest(grown, store, LIMITS)
-        assert (summary.rows, summary.rejected) == (1, 0)
+        assert (summary.total.stored, summary.total.known, summary.total.rejected) == (1, 2, 0)
         assert summary.parts == store.structures.part_names()
     assert ids(store) == ["a", "b", "c"]
     assert not store.rejects.part_names()
@@ -152,12 +215,12 @@ def test_two_runs_at_once_on_one_store_lose_and_repeat_nothing(store: Store, mom
     class Overtaken(ListedPages):
         """Another run does the whole source while this one lists or reads its first page."""
 
-        def pages(self) -> Iterator[Page]:
-            for page in super().pages():
+        def pages(self, previous: Harvest | None) -> Iterator[Page]:
+            for page in super().pages(previous):
                 self.overtake("listed")
                 yield page
 
-        def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+        def read(self, page: Page) -> PageContent:
             self.overtake("read")
             return super().read(page)
 
@@ -168,7 +231,7 @@ def test_two_runs_at_once_on_one_store_lose_and_repeat_nothing(store: Store, mom
 
     committed: dict[str, str] = {}
     summary = ingest(Overtaken(pages), store, LIMITS)
-    assert (summary.skipped_pages, summary.rows) == (2, 3)
+    assert (summary.brought.pages, summary.total.stored) == (0, 3)
     assert ids(store) == ["a", "b", "c"]
     assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["a"]
     assert content_hashes(store) == committed  # what is derived from them stays valid
@@ -176,13 +239,13 @@ def test_two_runs_at_once_on_one_store_lose_and_repeat_nothing(store: Store, mom
 
 def test_ids_of_another_run_at_work_on_the_store_are_known(store: Store) -> None:
     class Joined(ListedPages):
-        def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+        def read(self, page: Page) -> PageContent:
             if page.key == "p2":
                 ingest(ListedPages({"q1": [crystal("b")]}), store, LIMITS)
             return super().read(page)
 
-    summary = ingest(Joined({"p1": [crystal("a")], "p2": [crystal("b"), crystal("c")]}), store, LIMITS)
-    assert (summary.rows, summary.rejected) == (2, 0)
+    total = ingest(Joined({"p1": [crystal("a")], "p2": [crystal("b"), crystal("c")]}), store, LIMITS).total
+    assert (total.stored, total.known, total.rejected) == (2, 1, 0)
     assert ids(store) == ["a", "b", "c"]
 
 
@@ -198,3 +261,76 @@ def test_parts_are_named_by_content_and_carry_their_predicted_cost(store: Store)
 def test_costs_count_sites_and_distinct_species() -> None:
     labels = pa.chunked_array([[["Fe", "Fe"]], [["Na", "Cl", "Na"], None]])
     assert row_costs(labels).tolist() == pytest.approx([200, 600, 0])
+
+
+def test_a_live_source_goes_on_where_it_was_cut_off(store: Store) -> None:
+    database = Database({"0": [crystal("a")], "1": [crystal("b")], "2": [crystal("c")]}, fail_at="2")
+    with pytest.raises(SourceInterruptedError, match="the server is down"):
+        ingest(database, store, LIMITS)
+    assert ids(store) == ["a", "b"]  # what had arrived is one part, with the place where it goes on
+    assert len(store.structures.part_names()) == 1
+    database.fail_at = "never"
+    database.reads.clear()
+    ingest(database, store, LIMITS)
+    assert database.reads == ["2"]
+    assert ids(store) == ["a", "b", "c"]
+
+
+def test_small_pages_share_parts_of_a_useful_size(store: Store) -> None:
+    pages = {str(i): [crystal(f"{i}-{j}", a=4 + j / 64) for j in range(64)] for i in range(40)}
+    ingest(Database(pages), store, LIMITS)
+    rows = sorted(store.structures.footer(part).rows_out for part in store.structures.part_names())
+    assert rows == [40 * 64 - 2 * PAGE_ROWS, PAGE_ROWS, PAGE_ROWS]
+
+
+def test_ingesting_again_fetches_what_is_new_or_changed_since(store: Store) -> None:
+    database = Database({"0": [crystal("a"), crystal("b")], "1": [crystal("c")]}, hour=2)
+    assert ingest(database, store, LIMITS).passages == 1
+    database.reads.clear()
+    database.entries["3"] = [crystal("b", a=5.0), crystal("d")]
+    database.hour = 4
+    summary = ingest(database, store, LIMITS)
+    assert database.reads == ["3"]
+    assert (summary.passages, summary.brought.stored, summary.brought.replaced) == (2, 2, 1)
+    assert summary.parts == store.structures.part_names()
+    database.reads.clear()
+    assert ingest(database, store, LIMITS).brought.stored == 0
+    assert database.reads == [""]
+
+
+def test_asking_in_vain_leaves_no_part(store: Store) -> None:
+    broken = crystal("x", a=0.1)
+    database = Database({"5": [crystal("a"), broken]}, hour=5)
+    ingest(database, store, LIMITS)
+    for _ in range(3):
+        again = ingest(database, store, LIMITS).brought
+        assert (again.entries, again.known, again.stored, again.rejected) == (2, 2, 0, 0)
+    assert len(store.structures.part_names()) == 1
+    assert len(store.rejects.scan().to_table()) == 1
+
+
+def test_a_structure_that_changes_while_it_is_read_is_stored_in_both_versions(store: Store) -> None:
+    pages = {"0": [crystal("a"), crystal("b")], "1": [crystal("a", a=5.0)]}
+    total = ingest(Database(pages), store, LIMITS).total
+    assert (total.stored, total.replaced) == (3, 1)
+    parts = [
+        store.structures.read(p, ["source_id"])["source_id"].to_pylist()
+        for p in store.structures.part_names()
+    ]
+    assert sorted(parts) == [["a"], ["a", "b"]]  # never two versions in one part
+
+
+@pytest.mark.parametrize(("announced", "said"), [(3, None), (5, "2 are missing"), (1, "2 are too many")])
+def test_announced_and_fetched_counts_are_reconciled(store: Store, announced: int, said: str | None) -> None:
+    pages = {"0": [crystal("a"), crystal("b", a=0.1)], "1": [crystal("c")]}
+    shortfall = ingest(Database(pages, announced=announced), store, LIMITS).shortfall
+    assert (shortfall is None) if said is None else (said in (shortfall or ""))
+
+
+def test_the_record_of_a_part_survives_its_footer(store: Store) -> None:
+    ingest(Database({"0": [crystal("a")]}, hour=7), store, LIMITS)
+    (part,) = store.structures.part_names()
+    record = PartRecord.of(store.structures.footer(part))
+    assert (record.pages, record.entries, record.announced, record.following) == (1, 1, 1, None)
+    assert record.answered_at == (START + timedelta(hours=7)).isoformat()
+    assert record == PartRecord.of(replace(store.structures.footer(part), cursor=record.to_json()))

@@ -1,0 +1,68 @@
+"""Bringing a source into a store: go on where an earlier run stopped, or fetch what is new since."""
+
+from dataclasses import dataclass
+
+from engine.execution.events import Listener, SourceReconciled, ignore
+from engine.ingest.intake import Intake
+from engine.ingest.passage import Passage
+from engine.ingest.tally import Tally
+from engine.source import Connector, Harvest
+from engine.store import Store
+from engine.validation import StructureLimits
+
+
+@dataclass(frozen=True)
+class IngestSummary:
+    """What a call did for a source, and what the store has of it now.
+
+    ``brought`` is what this call fetched, ``total`` the passage that it completed or found complete;
+    ``shortfall`` says where the counts of that do not agree. ``parts`` make up the source: its own, and those
+    that hold structures which the store knew before.
+    """
+
+    source: str
+    passages: int
+    brought: Tally
+    total: Tally
+    shortfall: str | None
+    remarks: tuple[str, ...]
+    parts: frozenset[str]
+
+
+def ingest(
+    connector: Connector, store: Store, limits: StructureLimits, listener: Listener = ignore
+) -> IngestSummary:
+    """Bring every page of a source into the store once.
+
+    A passage that an earlier run left unfinished is finished; where all was done, what is new or changed
+    since is fetched. A structure that the store holds unchanged is not stored again; a changed one is a new
+    row, of which the earlier ones become history.
+
+    Raises:
+        CrysiftError: the source or the store cannot be used as they are, or the limits differ.
+    """
+    intake = Intake(store, limits)
+    passages = [_pass_through(connector, intake, listener, number=0, previous=None)]
+    while (last := passages[-1]).total.pages and not last.brought.pages and last.started:
+        harvest = Harvest(last.number, last.started)
+        passages.append(_pass_through(connector, intake, listener, number=last.number + 1, previous=harvest))
+    final = next((passage for passage in reversed(passages) if passage.total.pages), passages[0])
+    return IngestSummary(
+        source=connector.source,
+        passages=final.number + 1,
+        brought=passages[-1].brought,
+        total=final.total,
+        shortfall=final.total.shortfall(),
+        remarks=tuple(dict.fromkeys(remark for passage in passages for remark in passage.remarks)),
+        parts=frozenset().union(*(passage.own | passage.known_in for passage in passages)),
+    )
+
+
+def _pass_through(
+    connector: Connector, intake: Intake, listener: Listener, *, number: int, previous: Harvest | None
+) -> Passage:
+    passage = Passage(connector, intake, listener, number)
+    passage.run(connector.pages(previous))
+    if passage.brought.pages:
+        listener(SourceReconciled(connector.source, number, **passage.total.as_json()))
+    return passage

@@ -1,0 +1,152 @@
+"""From the candidates of a page to rows and rejects of the store, with versions told apart."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from engine.errors import CrysiftError
+from engine.ingest.batch import Batch
+from engine.ingest.known import KnownStructures, State, id_hashes, text_hashes
+from engine.ingest.record import PartRecord
+from engine.schema import STRUCTURES
+from engine.source import PageContent
+from engine.store import Store
+from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
+
+REJECT_IDENTITY = ["structure_id", "error_class", "error_message"]
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """A page after validation: the structures, their states (B,) and holders (B,), and the rejects."""
+
+    content: PageContent
+    valid: pa.Table
+    states: NDArray[np.int8]
+    holders: NDArray[np.str_]
+    rejects: pa.Table
+    moment: datetime
+
+
+@dataclass
+class Intake:
+    """Validates what pages hold against ``limits``, and commits batches to ``store``."""
+
+    store: Store
+    limits: StructureLimits
+    known: KnownStructures = field(default_factory=KnownStructures)
+
+    def vet(self, content: PageContent) -> Vetted:
+        """Validate a page, and compare it with what the store holds."""
+        moment = datetime.now(UTC)
+        self.known.catch_up(self.store.structures)
+        valid, invalid = validate(content.candidates, self.limits, moment)
+        states, holders = self.known.compare(valid)
+        rejects = pa.concat_tables([content.rejects, invalid])
+        return Vetted(content, valid, states, np.array([*self.known.parts, ""])[holders], rejects, moment)
+
+    def take(self, page: Vetted, batch: Batch, *, again: bool, final: Collection[str]) -> None:
+        """Add a page to the batch, less what the store holds unchanged.
+
+        With ``again``, where a source is passed through once more, rejects that the store holds word for word
+        are left out as well. An id that a ``final`` part holds is not revised: it came twice in the source.
+        """
+        accepted, repeated = _separate(page, np.isin(page.holders, list(final)))
+        rejects = pa.concat_tables([page.rejects, repeated])
+        fresh = rejects.filter(~self._told(rejects)) if again else rejects
+        same = page.states == State.SAME
+        batch.known += int(same.sum()) + len(rejects) - len(fresh)
+        batch.known_in |= set(np.unique(page.holders[same]).tolist()) - {batch.part}
+        batch.replaced += int(self.known.holds(accepted).sum())
+        batch.extend(page.content, accepted, fresh)
+        self.known.add(accepted, batch.part)
+
+    def revises(self, page: Vetted, batch: Batch) -> bool:
+        """Whether the page has a later version of a row in the batch: a part holds one row per id."""
+        return bool((page.holders[page.states == State.CHANGED] == batch.part).any())
+
+    def _told(self, rejects: pa.Table) -> NDArray[np.bool_]:
+        """Which rejects the store holds already."""
+        held = self.store.rejects.scan(REJECT_IDENTITY).to_table()
+        return np.isin(_reject_hashes(rejects), _reject_hashes(held))
+
+    def commit(self, batch: Batch, record: PartRecord) -> bool:
+        """Write the batch; returns False, having written nothing, where another run has just committed it.
+
+        The rejects part is committed before the structures part, which completes the batch; a run killed in
+        between writes the same two parts again.
+        """
+        part = batch.part
+        if part in self.store.structures.part_names():
+            self.known = KnownStructures()
+            return False
+        accepted, rejects = batch.tables()
+        rows_in, failed = len(accepted) + len(rejects), len(rejects)
+        if failed or part in self.store.rejects.part_names():  # an interrupted run may have left others
+            self.store.rejects.commit(part, rejects, source_part=None, rows_in=rows_in, failed=failed, cost=0)
+        self.store.structures.commit(
+            part,
+            accepted,
+            source_part=None,
+            rows_in=rows_in,
+            failed=failed,
+            cost=batch.cost,
+            cursor=record.to_json(),
+        )
+        return True
+
+    def check_limits(self, record: PartRecord) -> None:
+        """Raise CrysiftError, naming what differs, where a part was ingested with other limits."""
+        differing = [
+            f"{name}: {record.limits.get(name)} in the store, {value} asked"
+            for name, value in asdict(self.limits).items()
+            if record.limits.get(name) != value
+        ]
+        if differing:
+            raise CrysiftError(
+                f"{record.label} is in the store, accepted with other limits ({'; '.join(differing)}): "
+                "ask for the same limits, or name another store"
+            )
+
+
+def _reject_hashes(rejects: pa.Table) -> NDArray[np.uint64]:
+    columns = (pc.fill_null(rejects[name], "") for name in REJECT_IDENTITY)
+    return text_hashes(pc.binary_join_element_wise(*columns, "\0"))
+
+
+def _separate(page: Vetted, final: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
+    """Rows to store, new ids and later versions; and rejects, whose id another structure has."""
+    fresh = np.flatnonzero(page.states != State.SAME)
+    rows = page.valid if len(fresh) == len(page.valid) else page.valid.take(fresh)
+    repeated = np.ones(len(rows), dtype=bool)
+    repeated[np.unique(id_hashes(rows), return_index=True)[1]] = False
+    repeated |= final[fresh]
+    ids = rows["structure_id"]
+    findings = Findings.of_rows(len(rows))
+    findings.note(
+        [
+            Fault(
+                np.asarray(page.states[fresh] == State.FOREIGN),
+                "ForeignStructure",
+                lambda i: (
+                    f"structure_id {ids[i]} is in the store with other content from another place than "
+                    f"{rows['url'][i]}: ingest what has the same names into another store"
+                ),
+            ),
+            Fault(
+                repeated,
+                "DuplicateStructure",
+                lambda i: (
+                    f"structure_id {ids[i]} came earlier in this source; ids must be unique: remove the "
+                    "copy, or give it another source_id"
+                ),
+            ),
+        ]
+    )
+    accepted = rows.filter(~findings.faulty).replace_schema_metadata(STRUCTURES.metadata)
+    return accepted, rejects_of(rows, findings, page.moment)
