@@ -29,7 +29,8 @@ OUTPUT = "Output"
 Sources = Annotated[
     list[str],
     typer.Argument(
-        help="Files, folders, globs or Parquet tables of structures; 'examples:' for the embedded ones.",
+        help="Databases (mp: · optimade:odbx · nomad:), files, folders, globs or Parquet tables of "
+        "structures; 'examples:' for the embedded ones.",
         show_default=False,
     ),
 ]
@@ -45,6 +46,47 @@ FileFormat = Annotated[
     typer.Option(
         "--format",
         help="Format of the files, when the suffix does not tell: cif, vasp, extxyz, aims, any ASE name.",
+        rich_help_panel=INPUT,
+        show_default=False,
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Layout of Parquet files with other columns: a known name (lemat-bulk) or a TOML file.",
+        metavar="NAME|FILE",
+        rich_help_panel=INPUT,
+        show_default=False,
+    ),
+]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        help="Which entries of a database: an OPTIMADE filter; REST parameters such as "
+        "'elements=Li,O&nelements_max=3' (mp:); a JSON query (nomad:).",
+        rich_help_panel=INPUT,
+        show_default=False,
+    ),
+]
+IncludeNc = Annotated[
+    bool,
+    typer.Option(
+        "--include-nc",
+        help="mp: also entries whose licence excludes commercial use (BY-NC).",
+        rich_help_panel=INPUT,
+    ),
+]
+IncludeDeprecated = Annotated[
+    bool, typer.Option("--include-deprecated", help="mp: also deprecated entries.", rich_help_panel=INPUT)
+]
+Oasis = Annotated[
+    str | None,
+    typer.Option(
+        "--oasis",
+        help="nomad: address of another installation than the public one.",
+        metavar="URL",
         rich_help_panel=INPUT,
         show_default=False,
     ),

@@ -87,7 +87,7 @@ class ProgressBars:
                 if INGEST not in self._tasks:  # it began when its first page did
                     bar = self._begin(INGEST, None)
                     self._bars.tasks[bar].start_time = self._bars.get_time() - event.seconds
-                self._advance(INGEST, event.rows + event.rejected, event.rejected)
+                self._advance(INGEST, event.rows + event.rejected + event.known, event.rejected)
             case events.PartDone():
                 if event.stage in self._tasks:  # a stage without rows has no bar
                     self._advance(event.stage, event.rows, event.failed)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from engine.store import Store, Table
 
 
+TWINS = """SELECT coalesce(sum(n), 0)
+    FROM (SELECT count(*) AS n FROM structures GROUP BY content_hash) WHERE n > 1"""
+
+
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with one view per table of the store.
 
@@ -67,3 +71,9 @@ def add_view(
 def sql_name(folder_name: str) -> str:
     """Return the name of the view of a table's folder."""
     return folder_name.replace("-", "_")
+
+
+def twins(connection: duckdb.DuckDBPyConnection) -> int:
+    """Count the structures that have the content of another one, of whatever source."""
+    (count,) = connection.execute(TWINS).fetchone() or (0,)
+    return int(count)

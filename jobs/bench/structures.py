@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from connectors import open_source
+from connectors import open_sources
 from engine.columns import StructureColumns
 from engine.errors import CrysiftError
 from engine.validation import StructureLimits, validate
@@ -33,14 +33,14 @@ class Sample:
 def draw_structures(source: str, count: int, seed: int) -> list[Sample]:
     """Draw structures from a few random pages of a source; raises CrysiftError if it holds none."""
     random = np.random.default_rng(seed)
-    connector = open_source(source)
-    pages = list(connector.pages())
+    (connector,) = open_sources([source])
+    pages = list(connector.pages(None))
     chosen = [pages[i] for i in random.permutation(len(pages))[:PAGES_READ]]
     share = -(-count // max(1, len(chosen)))
 
     def rows() -> Iterator[Sample]:
         for page in chosen:
-            accepted, _ = validate(connector.read(page)[0], StructureLimits())
+            accepted, _ = validate(connector.read(page).candidates, StructureLimits())
             columns = StructureColumns.from_table(accepted)
             for row in random.permutation(len(columns))[:share]:
                 yield Sample(*columns.row(int(row)))

@@ -22,6 +22,11 @@ def screen(
         ),
     ] = 20,
     file_format: options.FileFormat = None,
+    columns: options.Columns = None,
+    entry_filter: options.Filter = None,
+    include_nc: options.IncludeNc = False,
+    include_deprecated: options.IncludeDeprecated = False,
+    oasis: options.Oasis = None,
     max_sites: options.MaxSites = options.MAX_SITES,
     min_distance: options.MinDistance = options.MIN_DISTANCE,
     cutoff: options.Cutoff = options.CUTOFF,
@@ -54,6 +59,7 @@ def screen(
     An interrupted screening goes on with the same command; what is done is not done again.
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from connectors.settings import SourceSettings
         from engine.descriptors.soap import SoapSettings
         from engine.validation import StructureLimits
         from jobs.progress import ProgressBars
@@ -67,7 +73,7 @@ def screen(
             soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
             prediction=PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights),
             execution=ExecutionSettings(executor, workers, add_table),
-            file_format=file_format,
+            sources=SourceSettings(file_format, columns, entry_filter, include_nc, include_deprecated, oasis),
         )
         with ProgressBars(console) as bars:
             result = run(sources, store, settings, bars)
