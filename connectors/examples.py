@@ -7,7 +7,7 @@ first screening finds known prototypes, noisy ones and unknown ones.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from importlib import import_module
@@ -15,10 +15,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
-from engine.ingest import Page
 from engine.schema import REJECTS
+from engine.source import Harvest, Page, PageContent
 from engine.structure import Structure, candidates_table
 
 if TYPE_CHECKING:
@@ -61,14 +60,18 @@ class ExamplesConnector:
     """288 AFLOW prototypes and the elements' crystals, pristine, displaced and vacant."""
 
     source: str = "examples"
+    concurrency: int = field(default=1, init=False)
+    live: bool = field(default=False, init=False)
 
     def describe(self) -> dict[str, Any]:
         """Tell which libraries the crystals come from."""
         return {"connector": "examples", "revision": REVISION, **_library_versions()}
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self, previous: Harvest | None) -> Iterator[Page]:
         """Yield pages of crystals with their variants, keyed by the libraries' versions and the range."""
         libraries = " ".join(f"{name} {number}" for name, number in _library_versions().items())
+        if previous is not None:
+            return
         for start in range(0, len(self._crystals), CRYSTALS_PER_PAGE):
             crystals = range(start, min(start + CRYSTALS_PER_PAGE, len(self._crystals)))
             yield Page(
@@ -77,11 +80,14 @@ class ExamplesConnector:
                 payload=crystals,
             )
 
-    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+    def read(self, page: Page) -> PageContent:
         """Build the crystals of a page and their variants."""
         crystals = [self._crystals[i] for i in page.payload]
         structures = [structure for crystal in crystals for structure in _with_variants(crystal, self.source)]
-        return candidates_table(structures), REJECTS.empty_table()
+        return PageContent(candidates_table(structures), REJECTS.empty_table())
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
 
     @cached_property
     def _crystals(self) -> list[Crystal]:

@@ -16,56 +16,65 @@ import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
 from connectors.parsing import (
+    BYTES_PER_SITE,
     FRAMED,
     NAMED,
+    TRAJECTORY,
     Failure,
     FileTask,
     Frame,
     failure,
     format_of,
     index_frames,
+    index_images,
     parse,
     readable,
 )
 from engine.errors import CrysiftError
 from engine.execution.packing import pack, predicted_pairs
-from engine.ingest import PAGE_PAIRS, PAGE_ROWS, Page
 from engine.schema import REJECTS
+from engine.source import PAGE_PAIRS, PAGE_ROWS, Harvest, Page, PageContent
 from engine.structure import Structure, candidates_table
 
-BYTES_PER_SITE = 40
 UNGUARDED = (
     "the processes that read files did not start; in a Python script, call crysift under "
     '`if __name__ == "__main__":`, because each of them imports the script again'
 )
 TYPICAL_SPECIES = 3
-"""For predicting the cost of a file before it is read."""
+"""For predicting the cost of a file before it is read, as BYTES_PER_SITE."""
 
 
 @dataclass(eq=False)
 class FilesConnector:
     """Files below ``root``; each gives the structures it holds, or one reject with the reason.
 
-    ``source_id`` is the path relative to ``root``, and ``#frame`` where a file holds several structures.
+    ``source_id`` is the path relative to ``root``, and ``#frame`` where a file holds several structures;
+    ``url`` is the file's own URI, by which an edited file is told from another one of the same path.
     ``format`` names the format of all files; without it the name of each must tell. A file, or what a page
-    holds of its frames, gets ``timeout`` seconds of a worker process.
+    holds of its frames, gets ``timeout`` seconds of a worker process. Files that were ``named`` one by one
+    share no pages, so that naming one more reads no other again.
     """
 
     paths: list[Path]
     root: Path
     format: str | None = None
     timeout: float = 60.0
-    page_per_file: bool = False
+    named: bool = False
     source: str = "files"
+    concurrency: int = field(default=1, init=False)
+    live: bool = field(default=False, init=False)
     _pool: ProcessPool | None = field(default=None, init=False, repr=False)
+    _stop: "weakref.finalize[..., Any] | None" = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse an unknown format, and files none of which names its format."""
+        """Refuse an unknown format, and files that were named, or are all there is, and tell no format."""
         if self.format is not None:
             _require_format(self.format)
-        elif not any(format_of(path) for path in self.paths):
+            return
+        untold = [path for path in self.paths if not format_of(path)]
+        if untold and (self.named or len(untold) == len(self.paths)):
             raise CrysiftError(
-                f"the name of {self.paths[0]} does not tell its format and formats are never guessed; "
+                f"the name of {untold[0]} does not tell its format and formats are never guessed; "
                 f"pass --format with one of ASE's names (cif, extxyz, vasp, aims, ...). {NAMED}"
             )
 
@@ -79,10 +88,11 @@ class FilesConnector:
             "timeout_seconds": self.timeout,
         }
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self, previous: Harvest | None) -> Iterator[Page]:
         """Yield pages of whole files and frames, keyed by their names, formats and bytes."""
-        for paths in [[path] for path in self.paths] if self.page_per_file else [self.paths]:
-            yield from self._pages_of(paths)
+        if previous is None:
+            for paths in [[path] for path in self.paths] if self.named else [self.paths]:
+                yield from self._pages_of(paths)
 
     def _pages_of(self, paths: list[Path]) -> Iterator[Page]:
         """Yield pages that these files share."""
@@ -97,7 +107,7 @@ class FilesConnector:
         for rows in pack([unit.cost for unit in waiting], PAGE_PAIRS, PAGE_ROWS):
             yield _page([waiting[i] for i in rows])
 
-    def read(self, page: Page) -> tuple[pa.Table, pa.Table]:
+    def read(self, page: Page) -> PageContent:
         """Parse the page's files in worker processes."""
         tasks: list[FileTask] = page.payload
         pool = self._workers(len(tasks))
@@ -107,10 +117,7 @@ class FilesConnector:
             try:
                 results += future.result()
             except TimeoutError:
-                late = (
-                    f"{task.place} took longer than {self.timeout:g} s to read as {task.format}; leave it out"
-                )
-                results += [Failure(row, "TimeOut", late) for row in task.row_ids]
+                results += [Failure(row, "TimeOut", self._too_slow(task)) for row in task.row_ids]
             except BrokenProcessPool as error:
                 raise CrysiftError(UNGUARDED) from error
             except ProcessExpired as error:
@@ -118,7 +125,13 @@ class FilesConnector:
                 results += [replace(reason, error_class="ParserCrash") for reason in crashed]
         structures = [result for result in results if isinstance(result, Structure)]
         failures = [result for result in results if isinstance(result, Failure)]
-        return candidates_table(structures), self._rejects(failures)
+        return PageContent(candidates_table(structures), self._rejects(failures))
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._stop is not None:
+            self._stop()
+        self._pool = None
 
     def _units(self, path: Path) -> Iterator["_Unit"]:
         name = self.format or format_of(path)
@@ -131,9 +144,9 @@ class FilesConnector:
         if name not in FRAMED or size == 0:
             yield _Unit(task, digest, _predicted_cost(size / BYTES_PER_SITE))
             return
-        frames = index_frames(path)
+        frames = iter(index_images(path) if name == TRAJECTORY else index_frames(path))
         first_two = list(islice(frames, 2))
-        if not first_two:  # blank lines only: a reject, as an empty file is
+        if not first_two:  # blank lines only, or no trajectory: a reject, as an empty file is
             yield _Unit(task, digest, 0.0)
         numbered = replace(task, numbered=len(first_two) > 1)
         for frame in chain(first_two, frames):
@@ -142,11 +155,17 @@ class FilesConnector:
     def _workers(self, n_tasks: int) -> ProcessPool:
         """Start the worker processes once; they end with the connector."""
         if self._pool is None:
-            tasks = len(self.paths) if self.page_per_file else max(n_tasks, 1)
+            tasks = len(self.paths) if self.named else max(n_tasks, 1)
             workers = min(len(os.sched_getaffinity(0)), tasks)
             self._pool = ProcessPool(workers, context=multiprocessing.get_context("spawn"))
-            weakref.finalize(self, self._pool.stop)
+            self._stop = weakref.finalize(self, self._pool.stop)
         return self._pool
+
+    def _too_slow(self, task: FileTask) -> str:
+        advice = "leave it out"
+        if task.format not in FRAMED:
+            advice += ", or convert it to extxyz, whose frames are read page by page, if it holds many"
+        return f"{task.place} took longer than {self.timeout:g} s to read as {task.format}; {advice}"
 
     def _rejects(self, failures: list[Failure]) -> pa.Table:
         moment = datetime.now(UTC)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import Any, TypeVar
 
 import httpx
 import orjson
@@ -29,10 +29,12 @@ LARGEST_ANSWER = 2**30
 QUOTED = 300
 """Characters of an answer that an error message quotes."""
 
-_TOKEN = re.compile(r"[!-~]+")
+_BEARER = "Bearer "
+_TOKEN = re.compile(f"(?:{_BEARER})?[!-~]+")
 _log = logging.getLogger(__name__)
 
 Check = Callable[[dict[str, Any]], str | None]
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -93,19 +95,18 @@ class Client:
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
-        """Open the pool; no connection is made yet.
-
-        Raises:
-            CrysiftError: a secret cannot be sent in a header.
-        """
+        """Refuse a secret that cannot be sent in a header."""
         for name, secret in self.secret_headers.items():
             if not _TOKEN.fullmatch(secret):
                 raise CrysiftError(
                     f"the value for the header {name} is empty, or has spaces, line ends or signs beyond "
                     "ASCII in it; it is not shown here: copy it again"
                 )
+
+    @cached_property
+    def _http(self) -> httpx.Client:
         times = httpx.Timeout(self.patience.silence, connect=self.patience.connect, pool=None)
-        self._http = httpx.Client(
+        return httpx.Client(
             headers={
                 "accept": "application/json",
                 "accept-encoding": "gzip, deflate",
@@ -119,8 +120,10 @@ class Client:
         )
 
     def close(self) -> None:
-        """Close all connections."""
-        self._http.close()
+        """Close all connections; a later request opens them again."""
+        if "_http" in vars(self):
+            self._http.close()
+            del self._http
 
     def get(
         self,
@@ -138,7 +141,7 @@ class Client:
             SourceInterruptedError: no whole answer came after ``patience.attempts`` attempts.
             CrysiftError: the server refuses the request.
         """
-        return self._ask(self._request("GET", url, params=params), expect, check)
+        return self._ask(self._request("GET", url, params=params), partial(self._attempt, expect, check))
 
     def post(
         self, url: str, body: Mapping[str, Any], expect: Collection[int] = (), check: Check | None = None
@@ -146,7 +149,16 @@ class Client:
         """Send a query as JSON and return the JSON object that answers it; as ``get`` otherwise."""
         headers = {"content-type": "application/json"}
         request = self._request("POST", url, content=orjson.dumps(body), headers=headers)
-        return self._ask(request, expect, check)
+        return self._ask(request, partial(self._attempt, expect, check))
+
+    def get_text(self, url: str, expect: Collection[int]) -> str | None:
+        """Ask for a text, None where the answer has one of the statuses ``expect``; as ``get`` otherwise."""
+
+        def attempt(request: httpx.Request) -> str | None:
+            response, body = self._exchange(expect, request)
+            return body.decode(errors="replace") if response.is_success else None
+
+        return self._ask(self._request("GET", url), attempt)
 
     def _request(self, method: str, url: str, **parts: Any) -> httpx.Request:
         try:
@@ -162,7 +174,7 @@ class Client:
             raise CrysiftError(f"{url[:QUOTED]!r} is no address of a web service: it begins with https://")
         return request
 
-    def _ask(self, request: httpx.Request, expect: Collection[int], check: Check | None) -> Reply:
+    def _ask(self, request: httpx.Request, attempt: Callable[[httpx.Request], _Answer]) -> _Answer:
         retrying = Retrying(
             stop=stop_after_attempt(self.patience.attempts),
             wait=self._wait,
@@ -171,7 +183,7 @@ class Client:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, request, expect, check)
+            return retrying(attempt, request)
         except _PassingError as failure:
             raise SourceInterruptedError(
                 f"{_address(request)} gave no usable answer in {self.patience.attempts} attempts; the last "
@@ -179,7 +191,18 @@ class Client:
                 "on where it stopped"
             ) from failure
 
-    def _attempt(self, request: httpx.Request, expect: Collection[int], check: Check | None) -> Reply:
+    def _attempt(self, expect: Collection[int], check: Check | None, request: httpx.Request) -> Reply:
+        response, body = self._exchange(expect, request)
+        document = _parse(body)
+        if document is None and response.is_success:
+            raise _PassingError(f"the answer is not one JSON object{self._quoted(body)}")
+        problem = check(document) if check and document is not None and response.is_success else None
+        if problem:
+            raise _PassingError(self._clean(problem))
+        return Reply(response.status_code, document or {}, str(response.url), _clock(response))
+
+    def _exchange(self, expect: Collection[int], request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """One answer, successful or with a status that is expected."""
         _limiter(request.url.host, self.per_second).try_acquire(request.url.host)
         try:
             response, body = self._receive(request)
@@ -189,13 +212,7 @@ class Client:
             raise self._busy(response, body)
         if not response.is_success and response.status_code not in expect:
             raise self._refused(response, body)
-        document = _parse(body)
-        if document is None and response.is_success:
-            raise _PassingError(f"the answer is not one JSON object{self._quoted(body)}")
-        problem = check(document) if check and document is not None and response.is_success else None
-        if problem:
-            raise _PassingError(self._clean(problem))
-        return Reply(response.status_code, document or {}, str(response.url), _clock(response))
+        return response, body
 
     def _receive(self, request: httpx.Request) -> tuple[httpx.Response, bytes]:
         """Read an answer whole, within its time and size."""
@@ -257,13 +274,14 @@ class Client:
         )
 
     def _quoted(self, body: bytes) -> str:
-        text = " ".join(body[: 4 * QUOTED].decode(errors="replace").split())
+        """The beginning of an answer, cut when it is cleaned: half a secret is one, too."""
+        text = " ".join(body[: 2**16].decode(errors="replace").split())
         text = self._clean("".join(filter(str.isprintable, text)))[:QUOTED]
         return f": {text}" if text else ""
 
     def _clean(self, text: str) -> str:
         for secret in self.secret_headers.values():
-            text = text.replace(secret, "***")
+            text = text.replace(secret.removeprefix(_BEARER), "***")
         return text
 
 

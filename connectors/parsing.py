@@ -1,7 +1,9 @@
 """Reading one file of a named format; runs in worker processes, where a crash or a hang costs one file."""
 
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -21,8 +23,11 @@ NAMED = (
     f"{', '.join(f'*{end}' for end in FORMAT_OF_EXTENSION)}, "
     f"{', '.join(f'{start}*' for start in FORMAT_OF_PREFIX)}, {', '.join(FORMAT_OF_NAME)}"
 )
-FRAMED = ("extxyz", "xyz")
-"""Formats of many frames per file whose frames are found without parsing them."""
+TRAJECTORY = "traj"
+FRAMED = ("extxyz", "xyz", TRAJECTORY)
+"""Formats of many frames per file whose frames are found without parsing them; any other file is one page."""
+BYTES_PER_SITE = 40
+"""For predicting the cost of a file before it is read."""
 LONGEST_COUNT = 20
 """Bytes in a line that announces a number of atoms."""
 
@@ -42,7 +47,10 @@ def readable(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """A portion of a file: bytes ``start`` to ``stop`` hold its frame ``index``; ``sites`` as announced."""
+    """A portion of a file: bytes ``start`` to ``stop`` hold its frame ``index``; ``sites`` as announced.
+
+    In a trajectory it is the file itself that tells where a frame is, and the sites are an estimate.
+    """
 
     index: int
     start: int
@@ -81,6 +89,13 @@ class FileTask:
         """Return the ``source_id`` of one frame."""
         return f"{self.source_id}#{index}"
 
+    def named(self, structure: Structure, frame: int | None) -> Structure:
+        """Return the structure with the ``source_id`` and the ``url`` of the file, or of a frame of it."""
+        url = Path(os.path.normpath(self.path.absolute())).as_uri()
+        if frame is None:
+            return replace(structure, source_id=self.source_id, provenance={"url": url})
+        return replace(structure, source_id=self.frame_id(frame), provenance={"url": f"{url}#{frame}"})
+
     @property
     def row_ids(self) -> list[str]:
         """The ``source_id`` of every row that is known to come of the task before it is read."""
@@ -93,14 +108,15 @@ def parse(task: FileTask, source: str) -> list[Structure | Failure]:
     warnings.simplefilter("ignore")
     if task.format is None:
         return [Failure(task.source_id, "UnknownFormat", f"the format of {task.place} is not told. {NAMED}")]
-    if task.frames is not None:
-        return [_parse_frame(task, frame, source) for frame in task.frames]
     try:
+        if task.frames is not None:
+            with _frame_reader(task) as read:
+                return [_parse_frame(task, frame, source, read) for frame in task.frames]
         if task.path.stat().st_size == 0:
             return [_empty(task)]
         return _parse_whole(task, source)
     except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the file is the one to blame
-        return [failure(task, task.source_id, error)]
+        return [failure(task, row, error) for row in task.row_ids]
 
 
 def failure(task: FileTask, source_id: str, error: BaseException) -> Failure:
@@ -139,13 +155,41 @@ def index_frames(path: Path) -> Iterator[Frame]:
             index, start = index + 1, stream.tell()
 
 
-def _parse_frame(task: FileTask, frame: Frame, source: str) -> Structure | Failure:
-    source_id = task.frame_id(frame.index) if task.numbered else task.source_id
+def index_images(path: Path) -> list[Frame]:
+    """Return the frames of a trajectory of ASE; none where it is none, which its parser then explains."""
+    from ase.io import ulm
+
     try:
-        atoms = _read_ase(StringIO(_frame_text(task.path, frame)), task.format)
-        return Structure.from_ase(atoms[0], source, source_id)
+        size = path.stat().st_size
+        with ulm.open(path) as file:
+            count = len(file)
+    except Exception:  # noqa: BLE001 -- a damaged file raises anything
+        return []
+    if count * 8 > size:  # each frame has at least its place in the index
+        return []
+    return [Frame(index, 0, size, size // count // BYTES_PER_SITE) for index in range(count)]
+
+
+@contextmanager
+def _frame_reader(task: FileTask) -> "Iterator[Callable[[Frame], Atoms]]":
+    """What reads a frame of the task's file."""
+    if task.format == TRAJECTORY:
+        from ase.io.trajectory import TrajectoryReader
+
+        with TrajectoryReader(task.path) as images:
+            yield lambda frame: images[frame.index]
+    else:
+        yield lambda frame: _read_ase(StringIO(_frame_text(task.path, frame)), task.format)[0]
+
+
+def _parse_frame(
+    task: FileTask, frame: Frame, source: str, read: "Callable[[Frame], Atoms]"
+) -> Structure | Failure:
+    index = frame.index if task.numbered else None
+    try:
+        return task.named(Structure.from_ase(read(frame), source, ""), index)
     except Exception as error:  # noqa: BLE001 -- whatever a parser raises, the frame is the one to blame
-        return failure(task, source_id, error)
+        return failure(task, task.source_id if index is None else task.frame_id(index), error)
 
 
 def _frame_text(path: Path, frame: Frame) -> str:
@@ -166,8 +210,8 @@ def _parse_whole(task: FileTask, source: str) -> list[Structure | Failure]:
     if not structures:
         return [_empty(task)]
     if len(structures) == 1:
-        return [replace(structures[0], source_id=task.source_id)]
-    return [replace(structure, source_id=task.frame_id(i)) for i, structure in enumerate(structures)]
+        return [task.named(structures[0], None)]
+    return [task.named(structure, index) for index, structure in enumerate(structures)]
 
 
 def _empty(task: FileTask) -> Failure:

@@ -89,3 +89,6 @@ class Connector(Protocol):
             SourceInterruptedError: the source does not answer, or not intelligibly, after bounded attempts.
             CrysiftError: the request cannot succeed as it is.
         """
+
+    def close(self) -> None:
+        """Let go of processes, connections and what is held in memory; a later read opens them again."""

@@ -42,10 +42,12 @@ def ingest(
         CrysiftError: the source or the store cannot be used as they are, or the limits differ.
     """
     intake = Intake(store, limits)
-    passages = [_pass_through(connector, intake, listener, number=0, previous=None)]
-    while (last := passages[-1]).total.pages and not last.brought.pages and last.started:
-        harvest = Harvest(last.number, last.started)
-        passages.append(_pass_through(connector, intake, listener, number=last.number + 1, previous=harvest))
+    try:
+        passages = [_pass_through(connector, intake, listener)]
+        while (last := passages[-1]).total.pages and not last.brought.pages and last.started:
+            passages.append(_pass_through(connector, intake, listener, Harvest(last.number, last.started)))
+    finally:
+        connector.close()
     final = next((passage for passage in reversed(passages) if passage.total.pages), passages[0])
     return IngestSummary(
         source=connector.source,
@@ -59,8 +61,9 @@ def ingest(
 
 
 def _pass_through(
-    connector: Connector, intake: Intake, listener: Listener, *, number: int, previous: Harvest | None
+    connector: Connector, intake: Intake, listener: Listener, previous: Harvest | None = None
 ) -> Passage:
+    number = 0 if previous is None else previous.number + 1
     passage = Passage(connector, intake, listener, number)
     passage.run(connector.pages(previous))
     if passage.brought.pages:

@@ -3,15 +3,14 @@ from functools import cache
 
 import pyarrow as pa
 
-from connectors import open_source
 from engine.structure import structures_in
 from engine.validation import StructureLimits, validate
+from tests.connectors.reading import candidates, opened
 
 
 @cache
 def examples() -> pa.Table:
-    connector = open_source("examples:")
-    return pa.concat_tables([connector.read(page)[0] for page in connector.pages()])
+    return pa.concat_tables(candidates(opened("examples:")))
 
 
 def test_all_288_prototypes_and_every_variant_are_structures() -> None:
@@ -30,9 +29,8 @@ def test_minerals_are_named() -> None:
 
 
 def test_variants_are_the_same_every_time() -> None:
-    connector = open_source("examples:")
-    page = next(iter(connector.pages()))
-    again = connector.read(page)[0]
+    connector = opened("examples:")
+    again = connector.read(next(connector.pages(None))).candidates
     assert again.equals(examples().slice(0, len(again)))
 
 

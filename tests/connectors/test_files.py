@@ -3,23 +3,16 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from connectors import open_source
 from connectors.files import FilesConnector
 from connectors.parsing import index_frames
 from engine.errors import CrysiftError
-from engine.ingest import Connector
 from engine.structure import structures_in
-
-
-def read_all(connector: Connector) -> tuple[pa.Table, pa.Table]:
-    results = [connector.read(page) for page in connector.pages()]
-    return pa.concat_tables([r[0] for r in results]), pa.concat_tables([r[1] for r in results])
+from tests.connectors.reading import candidates, keys, opened, read_all
 
 
 @pytest.fixture
@@ -40,7 +33,7 @@ def folder(tmp_path: Path, salt: Atoms) -> Path:
 
 
 def test_every_format_gives_the_same_crystal(folder: Path) -> None:
-    structures, rejects = read_all(open_source(str(folder)))
+    structures, rejects = read_all(opened(str(folder)))
     assert rejects.to_pylist() == []
     assert structures["source_id"].to_pylist() == [
         "POSCAR_salt",
@@ -60,7 +53,7 @@ def test_a_bad_file_is_one_reject_with_its_reason(folder: Path) -> None:
     (folder / "empty.extxyz").write_text("")
     (folder / "POSCAR_bad").write_text("nothing\nof\nuse\n")
     (folder / "notes.txt").write_text("read me")
-    structures, rejects = read_all(open_source(str(folder)))
+    structures, rejects = read_all(opened(str(folder)))
     assert len(structures) == 5
     reasons = {row["source_id"]: row for row in rejects.to_pylist()}
     assert set(reasons) == {"bad.cif", "empty.extxyz", "POSCAR_bad", "notes.txt"}
@@ -76,7 +69,7 @@ def test_each_frame_is_a_row_and_a_bad_frame_costs_only_itself(tmp_path: Path, s
     lines = path.read_text().splitlines()
     lines[6] = "Cl what 0 0"  # the first atom of the second frame
     path.write_text("\n".join(lines) + "\n")
-    structures, rejects = read_all(open_source(str(path)))
+    structures, rejects = read_all(opened(str(path)))
     assert structures["source_id"].to_pylist() == ["run.extxyz#0", "run.extxyz#2"]
     assert rejects["source_id"].to_pylist() == ["run.extxyz#1"]
 
@@ -86,11 +79,9 @@ def test_frames_beyond_a_page_go_to_the_next(
 ) -> None:
     monkeypatch.setattr("connectors.files.PAGE_ROWS", 4)
     write(tmp_path / "run.extxyz", [salt] * 10, format="extxyz")
-    connector = open_source(str(tmp_path / "run.extxyz"))
-    sizes = [len(connector.read(page)[0]) for page in connector.pages()]
-    assert sizes == [4, 4, 2]
-    keys = [page.key for page in connector.pages()]
-    assert len(set(keys)) == 3
+    connector = opened(str(tmp_path / "run.extxyz"))
+    assert [len(table) for table in candidates(connector)] == [4, 4, 2]
+    assert len(set(keys(connector))) == 3
 
 
 def test_frames_are_found_by_their_counts(tmp_path: Path) -> None:
@@ -108,20 +99,59 @@ def test_frames_are_found_by_their_counts(tmp_path: Path) -> None:
 def test_a_count_that_cannot_be_true_costs_its_frame_alone(tmp_path: Path, count: str) -> None:
     path = tmp_path / "x.extxyz"
     path.write_text(f"1\nfirst\nH 0 0 0\n{count}\nsecond\nH 0 0 0\n")
-    structures, rejects = read_all(open_source(str(path)))
+    structures, rejects = read_all(opened(str(path)))
     assert structures["source_id"].to_pylist() == ["x.extxyz#0"]
     assert rejects["source_id"].to_pylist() == ["x.extxyz#1"]
+
+
+def test_frames_of_a_trajectory_are_pages_too(
+    tmp_path: Path, salt: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.files.PAGE_ROWS", 4)
+    path = tmp_path / "run.traj"
+    write(path, [salt * (n, 1, 1) for n in range(1, 11)], format="traj")
+    connector = opened(str(path), format="traj")
+    tables = candidates(connector)
+    assert [len(table) for table in tables] == [4, 4, 2]
+    assert tables[1]["source_id"].to_pylist() == [f"run.traj#{n}" for n in range(4, 8)]
+    assert tables[1]["nsites"].to_pylist() == [10, 12, 14, 16]
+    assert len(set(keys(connector))) == 3
+
+
+def test_what_is_no_trajectory_is_a_reject(tmp_path: Path, salt: Atoms) -> None:
+    write(tmp_path / "good.traj", [salt, salt], format="traj")
+    content = (tmp_path / "good.traj").read_bytes()
+    (tmp_path / "cut.traj").write_bytes(content[:-400])
+    (tmp_path / "text.traj").write_text("no trajectory")
+    (tmp_path / "long.traj").write_bytes(content[:32] + (2**50).to_bytes(8, "little") + content[40:])
+    structures, rejects = read_all(opened(str(tmp_path), format="traj"))
+    assert structures["source_id"].to_pylist() == ["good.traj#0", "good.traj#1"]
+    assert set(rejects["source_id"].to_pylist()) == {"cut.traj", "text.traj", "long.traj"}
+
+
+def test_where_a_file_is_stands_with_each_structure(tmp_path: Path, salt: Atoms) -> None:
+    folder = tmp_path / "ångström #1"
+    folder.mkdir()
+    write(folder / "one.cif", salt)
+    write(folder / "two.extxyz", [salt, salt], format="extxyz")
+    structures, _ = read_all(opened(str(folder)))
+    base = f"file://{tmp_path}/%C3%A5ngstr%C3%B6m%20%231"
+    assert structures["url"].to_pylist() == [
+        f"{base}/one.cif",
+        f"{base}/two.extxyz#0",
+        f"{base}/two.extxyz#1",
+    ]
 
 
 def test_formats_are_named_and_never_guessed(tmp_path: Path, salt: Atoms) -> None:
     path = tmp_path / "salt.xyz"
     write(path, salt, format="extxyz")
     with pytest.raises(CrysiftError, match=r"salt\.xyz does not tell its format.*--format"):
-        open_source(str(path))
-    structures, _ = read_all(open_source(str(path), format="extxyz"))
+        opened(str(path))
+    structures, _ = read_all(opened(str(path), format="extxyz"))
     assert structures["dimension_types"].to_pylist() == [[1, 1, 1]]
     with pytest.raises(CrysiftError, match=r"format 'sif' is not known"):
-        open_source(str(path), format="sif")
+        opened(str(path), format="sif")
 
 
 def test_partial_occupancies_of_a_cif_are_kept(tmp_path: Path) -> None:
@@ -146,7 +176,7 @@ def test_partial_occupancies_of_a_cif_are_kept(tmp_path: Path) -> None:
         Ni1 Ni 0.5 0 0 0
         """)
     )
-    structures, rejects = read_all(open_source(str(tmp_path / "alloy.cif")))
+    structures, rejects = read_all(opened(str(tmp_path / "alloy.cif")))
     assert rejects.to_pylist() == []
     assert structures["species_at_sites"].to_pylist() == [["Fe0.5Ni0.5"]]
 
@@ -184,30 +214,27 @@ def test_a_parser_that_crashes_or_hangs_costs_one_file_and_every_frame_of_it_is_
 
 
 def test_page_keys_follow_names_and_content(folder: Path) -> None:
-    def keys() -> list[str]:
-        return [page.key for page in open_source(str(folder)).pages()]
-
-    before = keys()
-    assert keys() == before
+    before = keys(opened(str(folder)))
+    assert keys(opened(str(folder))) == before
     (folder / "salt.cif").rename(folder / "pepper.cif")
-    renamed = keys()
+    renamed = keys(opened(str(folder)))
     assert renamed != before
     (folder / "pepper.cif").write_text("data_other\n")
-    assert keys() != renamed
+    assert keys(opened(str(folder))) != renamed
 
 
 def test_sources_that_do_not_exist_are_named(tmp_path: Path) -> None:
     with pytest.raises(CrysiftError, match=r"nowhere does not exist"):
-        open_source(str(tmp_path / "nowhere"))
-    with pytest.raises(CrysiftError, match=r"no source 'optimade'"):
-        open_source("optimade:https://example.org")
+        opened(str(tmp_path / "nowhere"))
+    with pytest.raises(CrysiftError, match=r"no source .aflow."):
+        opened("aflow:https://example.org")
     with pytest.raises(CrysiftError, match=r"holds no files"):
-        open_source(str(tmp_path))
+        opened(str(tmp_path))
     with pytest.raises(CrysiftError, match=r"holds no files"):
-        open_source(str(tmp_path / "*.cif"))
+        opened(str(tmp_path / "*.cif"))
 
 
 def test_a_folder_of_tables_and_files_is_ambiguous(folder: Path) -> None:
     (folder / "x.parquet").write_bytes(b"")
     with pytest.raises(CrysiftError, match=r"1 Parquet files and 5 others"):
-        open_source(str(folder))
+        opened(str(folder))

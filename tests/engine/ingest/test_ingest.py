@@ -36,6 +36,7 @@ class ListedPages:
     fail_at: str = ""
     concurrency: int = 1
     live: bool = False
+    closed: int = 0
 
     def describe(self) -> dict[str, Any]:
         return {}
@@ -49,6 +50,9 @@ class ListedPages:
             raise CrysiftError("the source is gone")
         self.reads.append(page.key)
         return PageContent(candidates_table(page.payload), REJECTS.empty_table())
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,6 +95,9 @@ class Database:
         clock = START + timedelta(hours=self.hour)
         total = sum(map(len, self.entries.values())) if self.announced is None else self.announced
         return PageContent(candidates_table(rows), REJECTS.empty_table(), following, total, clock)
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture
@@ -151,6 +158,7 @@ def test_a_run_that_failed_goes_on_where_it_stopped(store: Store) -> None:
     connector = ListedPages({"p1": [crystal("a")], "p2": [crystal("b")]}, fail_at="p2")
     with pytest.raises(CrysiftError, match="the source is gone"):
         ingest(connector, store, LIMITS)
+    assert connector.closed == 1
     connector.fail_at = ""
     assert ingest(connector, store, LIMITS).brought.pages == 1
     assert ids(store) == ["a", "b"]
