@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
 from engine.ingest.batch import Batch
-from engine.ingest.known import KnownStructures, State, id_hashes, text_hashes
+from engine.ingest.known import Entries, KnownStructures, State, entries_of, text_hashes
 from engine.ingest.record import PartRecord
 from engine.schema import STRUCTURES
 from engine.source import PageContent
@@ -27,6 +28,7 @@ class Vetted:
 
     content: PageContent
     valid: pa.Table
+    entries: Entries
     states: NDArray[np.int8]
     holders: NDArray[np.str_]
     rejects: pa.Table
@@ -46,9 +48,11 @@ class Intake:
         moment = datetime.now(UTC)
         self.known.catch_up(self.store.structures)
         valid, invalid = validate(content.candidates, self.limits, moment)
-        states, holders = self.known.compare(valid)
+        entries = entries_of(valid)
+        states, indices = self.known.compare(entries)
+        holders = np.array([*self.known.parts, ""])[indices]
         rejects = pa.concat_tables([content.rejects, invalid])
-        return Vetted(content, valid, states, np.array([*self.known.parts, ""])[holders], rejects, moment)
+        return Vetted(content, valid, entries, states, holders, rejects, moment)
 
     def take(self, page: Vetted, batch: Batch, *, again: bool, final: Collection[str]) -> None:
         """Add a page to the batch, less what the store holds unchanged.
@@ -56,24 +60,25 @@ class Intake:
         With ``again``, where a source is passed through once more, rejects that the store holds word for word
         are left out as well. An id that a ``final`` part holds is not revised: it came twice in the source.
         """
-        accepted, repeated = _separate(page, np.isin(page.holders, list(final)))
+        chosen, repeated = _choose(page, np.isin(page.holders, list(final)))
+        accepted = page.valid if chosen.all() else page.valid.filter(chosen)
         rejects = pa.concat_tables([page.rejects, repeated])
-        fresh = rejects.filter(~self._told(rejects)) if again else rejects
+        fresh = rejects.filter(~np.isin(_reject_hashes(rejects), self._told)) if again else rejects
         same = page.states == State.SAME
         batch.known += int(same.sum()) + len(rejects) - len(fresh)
         batch.known_in |= set(np.unique(page.holders[same]).tolist()) - {batch.part}
-        batch.replaced += int(self.known.holds(accepted).sum())
-        batch.extend(page.content, accepted, fresh)
-        self.known.add(accepted, batch.part)
+        batch.replaced += int((page.states[chosen] == State.CHANGED).sum())
+        batch.extend(page.content, accepted.replace_schema_metadata(STRUCTURES.metadata), fresh)
+        self.known.add(page.entries[chosen], batch.part)
 
     def revises(self, page: Vetted, batch: Batch) -> bool:
         """Whether the page has a later version of a row in the batch: a part holds one row per id."""
         return bool((page.holders[page.states == State.CHANGED] == batch.part).any())
 
-    def _told(self, rejects: pa.Table) -> NDArray[np.bool_]:
-        """Which rejects the store holds already."""
-        held = self.store.rejects.scan(REJECT_IDENTITY).to_table()
-        return np.isin(_reject_hashes(rejects), _reject_hashes(held))
+    @cached_property
+    def _told(self) -> NDArray[np.uint64]:
+        """What identifies the rejects that the store held before."""
+        return _reject_hashes(self.store.rejects.scan(REJECT_IDENTITY).to_table())
 
     def commit(self, batch: Batch, record: PartRecord) -> bool:
         """Write the batch; returns False, having written nothing, where another run has just committed it.
@@ -119,23 +124,22 @@ def _reject_hashes(rejects: pa.Table) -> NDArray[np.uint64]:
     return text_hashes(pc.binary_join_element_wise(*columns, "\0"))
 
 
-def _separate(page: Vetted, final: NDArray[np.bool_]) -> tuple[pa.Table, pa.Table]:
-    """Rows to store, new ids and later versions; and rejects, whose id another structure has."""
-    fresh = np.flatnonzero(page.states != State.SAME)
-    rows = page.valid if len(fresh) == len(page.valid) else page.valid.take(fresh)
-    repeated = np.ones(len(rows), dtype=bool)
-    repeated[np.unique(id_hashes(rows), return_index=True)[1]] = False
-    repeated |= final[fresh]
-    ids = rows["structure_id"]
-    findings = Findings.of_rows(len(rows))
+def _choose(page: Vetted, final: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], pa.Table]:
+    """Which rows to store (B,), new ids and later versions; and rejects, whose id another structure has."""
+    same = page.states == State.SAME
+    fresh = np.flatnonzero(~same)
+    first = fresh[np.unique(page.entries["id"][fresh], return_index=True)[1]]
+    repeated = (~np.isin(np.arange(len(same)), first) | final) & ~same
+    ids, urls = page.valid["structure_id"], page.valid["url"]
+    findings = Findings.of_rows(len(same))
     findings.note(
         [
             Fault(
-                np.asarray(page.states[fresh] == State.FOREIGN),
+                page.states == State.FOREIGN,
                 "ForeignStructure",
                 lambda i: (
                     f"structure_id {ids[i]} is in the store with other content from another place than "
-                    f"{rows['url'][i]}: ingest what has the same names into another store"
+                    f"{urls[i]}: ingest what has the same names into another store"
                 ),
             ),
             Fault(
@@ -148,5 +152,4 @@ def _separate(page: Vetted, final: NDArray[np.bool_]) -> tuple[pa.Table, pa.Tabl
             ),
         ]
     )
-    accepted = rows.filter(~findings.faulty).replace_schema_metadata(STRUCTURES.metadata)
-    return accepted, rejects_of(rows, findings, page.moment)
+    return ~(same | findings.faulty), rejects_of(page.valid, findings, page.moment)

@@ -15,7 +15,9 @@ from engine.store import Table
 
 Hashes = NDArray[np.uint64]
 
-_ENTRY = np.dtype([("id", "<u8"), ("content", "<u8"), ("place", "<u8"), ("part", "<i4")])
+Entries = NDArray[np.void]
+
+ENTRY = np.dtype([("id", "<u8"), ("content", "<u8"), ("place", "<u8"), ("part", "<i4")])
 NOWHERE = 0
 COLUMNS = ["structure_id", "content_hash", "url", "license", "deprecated"]
 
@@ -40,7 +42,7 @@ class KnownStructures:
     """
 
     parts: list[str] = field(default_factory=list)
-    _runs: list[NDArray[np.void]] = field(default_factory=list)
+    _runs: list[Entries] = field(default_factory=list)
     _index: dict[str, int] = field(default_factory=dict)
 
     def catch_up(self, structures: Table) -> set[str]:
@@ -49,68 +51,56 @@ class KnownStructures:
         unseen = names - self._index.keys()
         fresh = [(PartRecord.of(structures.footer(part)).ingested_at, part) for part in unseen]
         for _, part in sorted(fresh):
-            self.add(structures.read(part, COLUMNS), part)
+            self.add(entries_of(structures.read(part, COLUMNS)), part)
         return names
 
-    def add(self, rows: pa.Table, part: str) -> None:
+    def add(self, rows: Entries, part: str) -> None:
         """Put in rows that ``part`` holds, none of one id; they supersede what was held under their ids."""
         if part not in self._index:
             self._index[part] = len(self.parts)
             self.parts.append(part)
         if not len(rows):
             return
-        entries = np.empty(len(rows), _ENTRY)
-        entries["id"] = id_hashes(rows)
-        entries["content"] = _content_hashes(rows)
-        entries["place"] = text_hashes(rows["url"])
-        entries["part"] = self._index[part]
-        run = entries[np.argsort(entries["id"], kind="stable")]
+        run = rows[np.argsort(rows["id"], kind="stable")]
+        run["part"] = self._index[part]
         while self._runs and len(self._runs[-1]) <= len(run):
             run = _merged(self._runs.pop(), run)
         self._runs.append(run)
 
-    def compare(self, rows: pa.Table) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    def compare(self, rows: Entries) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
         """The ``State`` of each row, and the index in ``parts`` of what is held under its id, or -1."""
-        held = self._lookup(id_hashes(rows))
+        held = np.zeros(len(rows), ENTRY)
+        held["part"] = -1
+        for run in self._runs:  # a later run overwrites what an earlier one says
+            places = np.minimum(np.searchsorted(run["id"], rows["id"]), len(run) - 1)
+            hit = run["id"][places] == rows["id"]
+            held[hit] = run[places[hit]]
         known = held["part"] >= 0
-        same = known & (held["content"] == _content_hashes(rows))
-        places = text_hashes(rows["url"])
-        foreign = ~same & (held["place"] != places) & (held["place"] != NOWHERE) & (places != NOWHERE)
+        same = known & (held["content"] == rows["content"])
+        foreign = ~same & (held["place"] != rows["place"])
+        foreign &= (held["place"] != NOWHERE) & (rows["place"] != NOWHERE)
         states = np.select([~known, same, foreign], [State.NEW, State.SAME, State.FOREIGN], State.CHANGED)
         return states.astype(np.int8), held["part"].astype(np.int32)
 
-    def holds(self, rows: pa.Table) -> NDArray[np.bool_]:
-        """Which rows have an id that is held."""
-        return np.asarray(self._lookup(id_hashes(rows))["part"] >= 0)
 
-    def _lookup(self, ids: Hashes) -> NDArray[np.void]:
-        found = np.zeros(len(ids), _ENTRY)
-        found["part"] = -1
-        for run in self._runs:  # a later run overwrites what an earlier one says
-            places = np.minimum(np.searchsorted(run["id"], ids), len(run) - 1)
-            hit = run["id"][places] == ids
-            found[hit] = run[places[hit]]
-        return found
-
-
-def _merged(older: NDArray[np.void], newer: NDArray[np.void]) -> NDArray[np.void]:
+def _merged(older: Entries, newer: Entries) -> Entries:
     both = np.concatenate([older[~np.isin(older["id"], newer["id"])], newer])
     return both[np.argsort(both["id"], kind="stable")]
 
 
-def id_hashes(rows: pa.Table) -> Hashes:
-    """64-bit hashes of the structures' ids."""
-    return text_hashes(rows["structure_id"])
+def entries_of(rows: pa.Table) -> Entries:
+    """What is to be known of rows (B,): hashes of their ids, contents and places.
 
-
-def _content_hashes(rows: pa.Table) -> Hashes:
-    """64-bit hashes of what makes a later row another version: content, licence, whether it is deprecated."""
-    digests = contiguous(rows["content_hash"]).to_pylist()
-    contents = np.frombuffer(b"".join(digest[:8] for digest in digests), dtype="<u8")
-    terms = pc.binary_join_element_wise(
-        pc.fill_null(rows["license"], ""), pc.cast(pc.fill_null(rows["deprecated"], False), pa.string()), "\0"
-    )
-    return np.asarray(contents ^ text_hashes(terms))
+    The content is what makes a later row another version: structure, licence, and whether it is deprecated.
+    """
+    deprecated = pc.cast(pc.fill_null(rows["deprecated"], False), pa.string())
+    terms = pc.binary_join_element_wise(pc.fill_null(rows["license"], ""), deprecated, "\0")
+    digests = b"".join(contiguous(rows["content_hash"]).to_pylist())
+    entries = np.zeros(len(rows), ENTRY)
+    entries["id"] = text_hashes(rows["structure_id"])
+    entries["content"] = np.frombuffer(digests, dtype="<u8")[::4] ^ text_hashes(terms)
+    entries["place"] = text_hashes(rows["url"])
+    return entries
 
 
 def text_hashes(texts: pa.ChunkedArray | pa.Array) -> Hashes:

@@ -3,7 +3,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.ingest.known import KnownStructures, State
+from engine.ingest.known import KnownStructures, State, entries_of
 
 PARTS = [f"part-{i}" for i in range(4)]
 versions = st.fixed_dictionaries(
@@ -42,11 +42,10 @@ def test_rows_are_compared_with_the_latest_version_of_their_id(
 ) -> None:
     known, latest = KnownStructures(), dict[object, tuple[str, dict[str, object]]]()
     for part, rows in history:
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        states, holders = known.compare(table)
+        entries = entries_of(pa.Table.from_pylist(rows, schema=SCHEMA))
+        states, holders = known.compare(entries)
         held = [latest.get(row["structure_id"], ("", None)) for row in rows]
         assert states.tolist() == [expected(row, old) for row, (_, old) in zip(rows, held, strict=True)]
         assert np.array([*known.parts, ""])[holders].tolist() == [where for where, _ in held]
-        known.add(table, part)
+        known.add(entries, part)
         latest.update({row["structure_id"]: (part, row) for row in rows})
-    assert known.holds(pa.table({"structure_id": [f"db:{i}" for i in range(30)]})).sum() == len(latest)
