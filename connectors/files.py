@@ -7,20 +7,18 @@ import weakref
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pebble import ProcessExpired, ProcessPool
 
+from connectors.entries import Failure, rejects_table
 from connectors.parsing import (
     BYTES_PER_SITE,
     FRAMED,
     NAMED,
     TRAJECTORY,
-    Failure,
     FileTask,
     Frame,
     failure,
@@ -32,7 +30,6 @@ from connectors.parsing import (
 )
 from engine.errors import CrysiftError
 from engine.execution.packing import pack, predicted_pairs
-from engine.schema import REJECTS
 from engine.source import PAGE_PAIRS, PAGE_ROWS, Harvest, Page, PageContent
 from engine.structure import Structure, candidates_table
 
@@ -125,7 +122,7 @@ class FilesConnector:
                 results += [replace(reason, error_class="ParserCrash") for reason in crashed]
         structures = [result for result in results if isinstance(result, Structure)]
         failures = [result for result in results if isinstance(result, Failure)]
-        return PageContent(candidates_table(structures), self._rejects(failures))
+        return PageContent(candidates_table(structures), rejects_table(self.source, failures))
 
     def close(self) -> None:
         """End the worker processes."""
@@ -166,22 +163,6 @@ class FilesConnector:
         if task.format not in FRAMED:
             advice += ", or convert it to extxyz, whose frames are read page by page, if it holds many"
         return f"{task.place} took longer than {self.timeout:g} s to read as {task.format}; {advice}"
-
-    def _rejects(self, failures: list[Failure]) -> pa.Table:
-        moment = datetime.now(UTC)
-        rows = [
-            {
-                "structure_id": f"{self.source}:{f.source_id}",
-                "source": self.source,
-                "source_id": f.source_id,
-                "error_stage": "read",
-                "error_class": f.error_class,
-                "error_message": f.message,
-                "fetched_at": moment,
-            }
-            for f in failures
-        ]
-        return pa.Table.from_pylist(rows, schema=REJECTS)
 
 
 @dataclass(frozen=True)

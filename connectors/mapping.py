@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from connectors.columns import FRACTIONAL, LATTICES, NUMBERS, POSITIONS, SPECIES_AT_SITES, ColumnMapping
+from connectors.entries import Failure, rejects_table
 from engine.columns import contiguous, list_offsets
 from engine.errors import CrysiftError
 from engine.execution.packing import predicted_pairs, row_costs
@@ -187,17 +187,8 @@ class MappedTable:
                 names.append(self._identity(row, name)[0].as_py() or "")
             except (_UnreadableError, UnicodeDecodeError):
                 names.append("")
-        reason = " ".join(str(error).split())[:500]
-        content = {
-            "structure_id": ":".join(names),
-            "source": names[0],
-            "source_id": names[1],
-            "error_stage": "read",
-            "error_class": "UnreadableValue",
-            "error_message": f"row {number} of {self.place}: {reason}; correct it or leave the row out",
-            "fetched_at": datetime.now(UTC),
-        }
-        return pa.Table.from_pylist([content], schema=REJECTS)
+        message = f"row {number} of {self.place}: {error}; correct it or leave the row out"
+        return rejects_table(names[0], [Failure(names[1], "UnreadableValue", message)])
 
 
 def _leads_somewhere(schema: pa.Schema, head: str, path: Sequence[str]) -> bool:

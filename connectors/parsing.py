@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from connectors.entries import Failure
 from engine.structure import Structure
 
 if TYPE_CHECKING:
@@ -56,15 +57,6 @@ class Frame:
     start: int
     stop: int
     sites: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a file, or a frame of it, gave no structure."""
-
-    source_id: str
-    error_class: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -10,134 +10,98 @@ from scipy.spatial import cKDTree
 from engine.columns import StructureColumns
 from engine.compiled import compiled
 from engine.descriptors.neighbors import reduced_cell
+from engine.lattice import completed_cells
 
-SWEEP_SITES = 256
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+SWEEP_SITES = 500
 """Up to this many sites all pairs are compared; beyond, a k-d tree keeps the cost linear."""
 
 
-def closest_pairs(columns: StructureColumns, limit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def closest_pairs(columns: StructureColumns, limit: float) -> tuple[Floats, NDArray[np.int64]]:
     """Distances (B,) in Å and site indices (B, 2) of the closest pair nearer than ``limit``, else infinity.
 
     Positions and lattices are finite and the periodic lattice vectors independent. An atom and its own
     periodic image count as a pair.
     """
-    cells, inverses = _reduced_cells(columns.lattices, columns.periodic)
-    distances, sites = _compare_all_pairs(
+    distances = np.full(len(columns), np.inf)
+    sites = np.zeros((len(columns), 2), dtype=np.int64)
+    cells, inverses, _ = completed_cells(columns.lattices, columns.periodic)
+    suspects = _may_have_near_pair(
         columns.positions, columns.offsets, cells, inverses, columns.periodic, limit
     )
-    for row in np.flatnonzero(columns.nsites > SWEEP_SITES).tolist():
-        positions, _, _, periodic = columns.row(row)
-        distances[row], sites[row] = _search_tree(positions, cells[row], inverses[row], periodic, limit)
+    for row in np.flatnonzero(suspects).tolist():
+        positions, _, lattice, periodic = columns.row(row)
+        distances[row], sites[row] = _closest_pair(positions, lattice, periodic, limit)
     return distances, sites
 
 
-@compiled()
-def _reduced_cells(
-    lattices: NDArray[np.float64], periodic: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Reduced cells (B, 3, 3) and their inverses (B, 3, 3).
-
-    With reduced vectors a plane spacing is small only where a vector is short, so that few images matter.
-    """
-    cells, inverses = np.empty_like(lattices), np.empty_like(lattices)
-    for row in range(len(lattices)):
-        cell = reduced_cell(lattices[row], periodic[row])
-        cells[row], inverses[row] = cell.vectors, cell.inverse
-    return cells, inverses
-
-
-@compiled()
-def _image_ranges(
-    inverse: NDArray[np.float64], periodic: NDArray[np.bool_], limit: float
-) -> NDArray[np.int64]:
-    """Images along each axis that can be nearer than ``limit`` once a difference is wrapped to [-1/2, 1/2].
-
-    A vector shorter than r has fractional components below r / spacing of the lattice planes.
-    """
-    ranges = np.zeros(3, dtype=np.int64)
-    for axis in range(3):
-        if periodic[axis]:
-            inverse_spacing = math.sqrt((inverse[:, axis] * inverse[:, axis]).sum())
-            ranges[axis] = min(int(limit * inverse_spacing + 0.5), 3)
-    return ranges
-
-
-@compiled()
-def _compare_all_pairs(
-    positions: NDArray[np.float64],
+@compiled("numpy")
+def _may_have_near_pair(
+    positions: Floats,
     offsets: NDArray[np.int64],
-    cells: NDArray[np.float64],
-    inverses: NDArray[np.float64],
-    periodic: NDArray[np.bool_],
+    cells: Floats,
+    inverses: Floats,
+    periodic: Flags,
     limit: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    distances = np.full(len(cells), np.inf)
-    sites = np.zeros((len(cells), 2), dtype=np.int64)
+) -> Flags:
+    """Whether each structure (B,) has two atoms nearer than ``limit``; true also where this loop cannot tell.
+
+    A vector shorter than r has fractional components below r over the spacing of the lattice planes: where
+    these are below 1/2, only the wrapped difference of two sites can be that short.
+    """
+    suspect = np.ones(len(cells), dtype=np.bool_)
+    fractional = np.empty((3, SWEEP_SITES))
     for row in range(len(cells)):
-        first, last = offsets[row], offsets[row + 1]
-        if last - first > SWEEP_SITES:
-            continue
-        cell = cells[row]
-        images = _image_ranges(inverses[row], periodic[row], limit)
-        fractional = positions[first:last] @ inverses[row]
-        best = limit * limit
-        for i in range(last - first):
-            for j in range(i, last - first):
-                square = _shortest_square(fractional, i, j, cell, images, periodic[row])
-                if square < best:
-                    best = square
-                    distances[row] = math.sqrt(square)
-                    sites[row, 0], sites[row, 1] = i, j
-    return distances, sites
+        first, count, reach = offsets[row], offsets[row + 1] - offsets[row], 0.0
+        for k in range(3):
+            a, b, c = inverses[row, 0, k], inverses[row, 1, k], inverses[row, 2, k]
+            if periodic[row, k]:
+                reach = max(reach, limit * math.sqrt(a * a + b * b + c * c))
+            for i in range(min(count, SWEEP_SITES)):
+                x, y, z = positions[first + i, 0], positions[first + i, 1], positions[first + i, 2]
+                fractional[k, i] = a * x + b * y + c * z
+        if count <= SWEEP_SITES and reach < 0.5:
+            suspect[row] = _near_pairs(fractional, count, cells[row], periodic[row], limit) > 0
+    return suspect
 
 
-@compiled()
-def _shortest_square(
-    fractional: NDArray[np.float64],
-    i: int,
-    j: int,
-    cell: NDArray[np.float64],
-    images: NDArray[np.int64],
-    periodic: NDArray[np.bool_],
-) -> float:
-    """Squared distance of the nearest images of two sites; of a site and its own next image for i = j."""
-    a, b, c = (
-        fractional[i, 0] - fractional[j, 0],
-        fractional[i, 1] - fractional[j, 1],
-        fractional[i, 2] - fractional[j, 2],
-    )
-    if periodic[0]:
-        a -= np.rint(a)
-    if periodic[1]:
-        b -= np.rint(b)
-    if periodic[2]:
-        c -= np.rint(c)
-    shortest = np.inf
-    for u in range(-images[0], images[0] + 1):
-        for v in range(-images[1], images[1] + 1):
-            for w in range(-images[2], images[2] + 1):
-                if i == j and u == 0 and v == 0 and w == 0:
-                    continue
-                x = (a + u) * cell[0, 0] + (b + v) * cell[1, 0] + (c + w) * cell[2, 0]
-                y = (a + u) * cell[0, 1] + (b + v) * cell[1, 1] + (c + w) * cell[2, 1]
-                z = (a + u) * cell[0, 2] + (b + v) * cell[1, 2] + (c + w) * cell[2, 2]
-                shortest = min(shortest, x * x + y * y + z * z)
-    return shortest
+@compiled("numpy")
+def _near_pairs(fractional: Floats, n_sites: int, cell: Floats, periodic: Flags, limit: float) -> int:
+    """How many pairs of sites (3, n) are nearer than ``limit`` once their differences are wrapped.
+
+    No branches, so that the inner loop becomes vector code.
+    """
+    x, y, z = fractional[0], fractional[1], fractional[2]
+    wrap_x, wrap_y, wrap_z = 1.0 * periodic[0], 1.0 * periodic[1], 1.0 * periodic[2]
+    square, count = limit * limit, 0
+    for i in range(n_sites):
+        for j in range(i):
+            a, b, c = x[i] - x[j], y[i] - y[j], z[i] - z[j]
+            a -= wrap_x * np.rint(a)
+            b -= wrap_y * np.rint(b)
+            c -= wrap_z * np.rint(c)
+            u = a * cell[0, 0] + b * cell[1, 0] + c * cell[2, 0]
+            v = a * cell[0, 1] + b * cell[1, 1] + c * cell[2, 1]
+            w = a * cell[0, 2] + b * cell[1, 2] + c * cell[2, 2]
+            count += u * u + v * v + w * w < square
+    return count
 
 
-def _search_tree(
-    positions: NDArray[np.float64],
-    cell: NDArray[np.float64],
-    inverse: NDArray[np.float64],
-    periodic: NDArray[np.bool_],
-    limit: float,
+def _closest_pair(
+    positions: Floats, lattice: Floats, periodic: Flags, limit: float
 ) -> tuple[float, tuple[int, int]]:
-    """Closest pair through a k-d tree over the sites and their images within ``limit`` of the cell."""
-    fractional = positions @ inverse
+    """Closest pair through a k-d tree over the sites, wrapped into a reduced cell, and their images near it.
+
+    Between reduced lattice vectors, the closest images are never more than a few cells apart.
+    """
+    cell = reduced_cell(lattice, periodic)
+    fractional = positions @ cell.inverse
     fractional[:, periodic] %= 1.0
-    reach = limit * np.linalg.norm(inverse, axis=0)
+    reach = limit / cell.heights
     shifts = [
-        range(-math.ceil(r), math.ceil(r) + 1) if p else range(1)
+        range(-min(math.ceil(r), 3), min(math.ceil(r), 3) + 1) if p else range(1)
         for r, p in zip(reach, periodic, strict=True)
     ]
     images, origins = [fractional], [np.arange(len(positions))]
@@ -147,14 +111,15 @@ def _search_tree(
             near = np.flatnonzero((~periodic | ((moved > -reach) & (moved < 1.0 + reach))).all(axis=1))
             images.append(moved[near])
             origins.append(near)
-    sites = np.concatenate(origins)
-    points = np.concatenate(images) @ cell
-    pairs = cKDTree(points).query_pairs(limit, output_type="ndarray")
-    if len(pairs) == 0:
+    points = np.concatenate(images) @ cell.vectors
+    tree = cKDTree(points)
+    found = tree.query(points[: len(positions)], k=2, distance_upper_bound=limit)
+    lengths, neighbors = np.asarray(found[0]), np.asarray(found[1])
+    itself = neighbors[:, 0] == np.arange(len(positions))  # or another site, where there is one at its place
+    lengths = np.where(itself, lengths[:, 1], lengths[:, 0])
+    site = int(np.argmin(lengths))
+    if not lengths[site] < limit:
         return math.inf, (0, 0)
-    lengths = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
-    closest = int(np.argmin(lengths))
-    if not lengths[closest] < limit:
-        return math.inf, (0, 0)
-    first, second = sorted(int(site) for site in sites[pairs[closest]])
-    return float(lengths[closest]), (first, second)
+    image = neighbors[site, int(itself[site])]
+    first, second = sorted((site, int(np.concatenate(origins)[image])))
+    return float(lengths[site]), (first, second)

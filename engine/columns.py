@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,15 @@ Site = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArra
 class StructureColumns:
     """B structures with N sites in total, as flat arrays; lengths in Å.
 
-    ``offsets`` (B+1,) delimits the sites of each structure in ``positions`` (N, 3) and ``species`` (N,),
-    whose codes index ``labels``: equal code, equal species label within this batch. ``lattices`` (B, 3, 3)
-    holds lattice vectors as rows, zero where there are none; ``periodic`` (B, 3) says along which of them.
+    ``offsets`` (B+1,) delimits the sites of each structure in ``positions`` (N, 3) and ``site_labels`` (N,).
+    ``lattices`` (B, 3, 3) holds lattice vectors as rows, zero where there are none; ``periodic`` (B, 3) says
+    along which of them.
     """
 
     structure_ids: pa.Array
     offsets: NDArray[np.int64]
     positions: NDArray[np.float64]
-    species: NDArray[np.int64]
-    labels: Sequence[str]
+    site_labels: pa.Array
     lattices: NDArray[np.float64]
     periodic: NDArray[np.bool_]
 
@@ -46,13 +46,11 @@ class StructureColumns:
                 "cartesian_site_positions and species_at_sites differ in length in at least one row; "
                 "pass the structures through engine.validation.validate, which names the rows"
             )
-        codes = labels.flatten().dictionary_encode()
         return cls(
             structure_ids=contiguous(table["structure_id"]),
             offsets=offsets,
             positions=fixed_size_values(positions.flatten()).reshape(-1, 3),
-            species=codes.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-            labels=codes.dictionary.to_pylist(),
+            site_labels=labels.flatten(),
             lattices=lattices_or_zeros(contiguous(table["lattice_vectors"])),
             periodic=fixed_size_values(contiguous(table["dimension_types"])).reshape(-1, 3) == 1,
         )
@@ -66,6 +64,21 @@ class StructureColumns:
         sites = slice(self.offsets[index], self.offsets[index + 1])
         return self.positions[sites], self.species[sites], self.lattices[index], self.periodic[index]
 
+    @cached_property
+    def _encoded(self) -> pa.DictionaryArray:
+        return self.site_labels.dictionary_encode()
+
+    @cached_property
+    def species(self) -> NDArray[np.int64]:
+        """Codes (N,) that index ``labels``: equal code, equal species label within this batch."""
+        return np.asarray(self._encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
+
+    @cached_property
+    def labels(self) -> Sequence[str]:
+        """The different species labels of this batch."""
+        labels: list[str] = self._encoded.dictionary.to_pylist()
+        return labels
+
     @property
     def nsites(self) -> NDArray[np.int64]:
         """Sites per structure (B,)."""
@@ -75,12 +88,6 @@ class StructureColumns:
     def site_rows(self) -> NDArray[np.int64]:
         """The row that each site belongs to (N,)."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.nsites)
-
-    def composition(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Sparse (rows, species codes, site counts), sorted by row and then by code."""
-        n_labels = max(len(self.labels), 1)
-        keys, counts = np.unique(self.site_rows * n_labels + self.species, return_counts=True)
-        return keys // n_labels, keys % n_labels, counts
 
 
 def contiguous(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -99,6 +106,15 @@ def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
     """Offsets (B+1,) into ``lists.flatten()``; a null list has no elements."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def rows_with_any(lists: pa.Array, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows of ``lists`` in which any of the flattened elements is flagged."""
+    if not flags.any():
+        return np.zeros(len(lists), dtype=bool)
+    offsets = list_offsets(lists)
+    flagged_before = np.concatenate([[0], np.cumsum(flags)])
+    return np.asarray(flagged_before[offsets[1:]] > flagged_before[offsets[:-1]])
 
 
 def distinct_labels(lists: pa.Array) -> NDArray[np.int64]:

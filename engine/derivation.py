@@ -1,11 +1,9 @@
 """Columns of the structures table that follow from the others: identity, content hash, composition."""
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from itertools import zip_longest
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import StructureColumns, contiguous
+from engine.content import content_hashes, species_number
+from engine.occupation import Occupation
 from engine.schema import STRUCTURES
-from engine.species import ATOMIC_NUMBERS, Species, reduced_formula, total_amounts
+from engine.species import MAX_DENOMINATOR, Species, reduced_formula, total_amounts
 
-HASH_DOMAIN = b"crysift structure 1\0"
 ALWAYS_DERIVED = ("content_hash", "is_ordered", "formula", "nelements", "atomic_numbers")
 """Columns that always follow from the sites, whatever a source says."""
 
@@ -41,7 +40,7 @@ def compose(labels: Sequence[str], species: Sequence[Species]) -> Composition:
     amounts = total_amounts(labels, by_name)
     numbers = None
     if all(by_name[label].is_ordered for label in set(labels)):
-        numbers = np.array([ATOMIC_NUMBERS[by_name[label].chemical_symbols[0]] for label in labels], np.uint8)
+        numbers = np.array([by_name[label].atomic_number for label in labels], np.uint8)
     return Composition(reduced_formula(amounts), len(amounts), numbers)
 
 
@@ -52,28 +51,11 @@ def content_hash(
     periodic: NDArray[np.bool_],
     species: Sequence[Species] = (),
 ) -> bytes:
-    """SHA-256 of one structure's content: labels, positions (n, 3), lattice (3, 3) and periodicity (3,).
-
-    The canonical bytes are little-endian: number of sites (int64), length of each UTF-8 label (int32), the
-    labels, positions and lattice (float64; -0 is 0, no lattice is zeros), periodicity (int8), and, as JSON,
-    what occupies the sites whose label alone does not tell.
-    """
-    encoded = [label.encode() for label in labels]
-    state = hashlib.sha256(HASH_DOMAIN)
-    state.update(len(encoded).to_bytes(8, "little"))
-    state.update(np.array([len(label) for label in encoded], dtype="<i4").tobytes())
-    state.update(b"".join(encoded))
-    state.update((positions + 0.0).astype("<f8", copy=False).tobytes())
-    state.update((lattice + 0.0).astype("<f8", copy=False).tobytes())
-    state.update(periodic.astype(np.int8).tobytes())
-    occupants = [
-        (s.name, s.chemical_symbols, s.concentration, s.attached, s.nattached)
-        for s in sorted(species, key=lambda s: s.name)
-        if s.name in labels and not s.is_trivial
-    ]
-    if occupants:
-        state.update(json.dumps(occupants).encode())
-    return state.digest()
+    """`engine.content.content_hashes` of one structure, of the occupation that ``compose`` takes."""
+    by_name = {name: Species.of_label(name) for name in labels} | {s.name: s for s in species}
+    numbers = np.array([species_number(by_name[label]) for label in labels], dtype=np.int64)
+    offsets = np.array([0, len(labels)])
+    return content_hashes(offsets, positions, lattice[None], periodic[None], numbers)[0]
 
 
 def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
@@ -88,22 +70,15 @@ def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
     moment = pa.scalar(fetched_at or datetime.now(UTC), STRUCTURES.field("fetched_at").type)
     given = columns.get("fetched_at")
     columns["fetched_at"] = pa.repeat(moment, len(table)) if given is None else pc.fill_null(given, moment)
-    species = {row: s for row, s in species_of(table).items() if not all(d.is_trivial for d in s)}
-    if "species" in columns:
-        trivial = ~np.isin(np.arange(len(table)), list(species))
-        columns["species"] = columns["species"].take(pa.array(np.arange(len(table)), mask=trivial))
     sites = StructureColumns.from_table(pa.table(columns | {"lattice_vectors": _lattices(table)}))
-    labels = contiguous(table["species_at_sites"])
-    compositions = _compositions(sites, labels, species)
-    columns |= {
-        "content_hash": pa.array(_content_hashes(sites, species), pa.binary(32)),
-        "is_ordered": pa.array([c.is_ordered for c in compositions], pa.bool_()),
-        "formula": pa.array([c.formula for c in compositions], pa.string()),
-        "nelements": pa.array([c.nelements for c in compositions], pa.int32()),
-        "atomic_numbers": pa.array(
-            [c.atomic_numbers for c in compositions], STRUCTURES.field("atomic_numbers").type
-        ),
-    }
+    occupation = Occupation.of_table(table)
+    if "species" in columns:
+        columns["species"] = _where(occupation.telling, contiguous(columns["species"]))
+    numbers = np.array([species_number(kind) for kind in occupation.kinds], dtype=np.int64)
+    hashes = content_hashes(
+        sites.offsets, sites.positions, sites.lattices, sites.periodic, numbers[occupation.sites]
+    )
+    columns |= {"content_hash": pa.array(hashes, pa.binary(32))} | _compositions(sites, occupation)
     arrays = [
         columns[field.name] if field.name in columns else pa.nulls(len(table), field.type)
         for field in STRUCTURES
@@ -119,59 +94,74 @@ def structure_ids(table: pa.Table) -> pa.Array:
     return contiguous(pc.coalesce(table["structure_id"], derived))
 
 
-def species_of(table: pa.Table) -> dict[int, tuple[Species, ...]]:
-    """Return the species definitions of the rows that have any."""
-    if "species" not in table.column_names:
-        return {}
-    column = contiguous(table["species"])
-    rows = np.flatnonzero(column.is_valid().to_numpy(zero_copy_only=False))
-    return {int(i): tuple(Species.from_row(cell) for cell in column[int(i)].as_py()) for i in rows}
-
-
 def _lattices(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     if "lattice_vectors" in table.column_names:
         return table["lattice_vectors"]
     return pa.nulls(len(table), STRUCTURES.field("lattice_vectors").type)
 
 
-def _content_hashes(sites: StructureColumns, species: Mapping[int, Sequence[Species]]) -> list[bytes]:
-    hashes = []
-    for row in range(len(sites)):
-        positions, codes, lattice, periodic = sites.row(row)
-        labels = [sites.labels[code] for code in codes.tolist()]
-        hashes.append(content_hash(labels, positions, lattice, periodic, species.get(row, ())))
-    return hashes
+def _where(rows: NDArray[np.bool_], values: pa.Array) -> pa.Array:
+    """Return ``values`` in these rows, null in others."""
+    if not rows.any():
+        return pa.nulls(len(values), values.type)
+    return values.take(pa.array(np.arange(len(values)), mask=~rows))
 
 
-def _compositions(
-    sites: StructureColumns, labels: pa.Array, species: Mapping[int, Sequence[Species]]
-) -> list[Composition]:
-    numbers = np.array([ATOMIC_NUMBERS.get(label, 0) for label in sites.labels], dtype=np.uint8)
-    site_numbers = numbers[sites.species]
-    rows, codes, counts = sites.composition()
-    bounds = np.searchsorted(rows, np.arange(len(sites) + 1))
-    compositions = []
-    for row in range(len(sites)):
-        if row in species:
-            compositions.append(compose(labels[row].as_py(), species[row]))
-            continue
-        part = slice(bounds[row], bounds[row + 1])
-        names = tuple(sites.labels[code] for code in codes[part])
-        formula, nelements = _formula(names, tuple(counts[part].tolist()))
-        compositions.append(
-            Composition(formula, nelements, site_numbers[sites.offsets[row] : sites.offsets[row + 1]])
-        )
-    return compositions
+def _compositions(sites: StructureColumns, occupation: Occupation) -> dict[str, pa.Array]:
+    """Columns that follow from what occupies the sites, as `compose` tells them of one structure."""
+    rows, symbols, amounts = _amounts(sites, occupation)
+    kinds = np.array([kind.atomic_number or 0 for kind in occupation.kinds], dtype=np.uint8)
+    numbers = kinds[occupation.sites]
+    ordered = np.ones(len(sites), dtype=bool)
+    ordered[sites.site_rows[numbers == 0]] = False
+    ends = np.cumsum(np.where(ordered, sites.nsites, 0))
+    return {
+        "is_ordered": pa.array(ordered),
+        "formula": _formulas(rows, symbols, amounts, len(sites)),
+        "nelements": pa.array(np.bincount(rows, minlength=len(sites)), pa.int32()),
+        "atomic_numbers": pa.ListArray.from_arrays(
+            np.concatenate([[0], ends]).astype(np.int32),
+            numbers[np.repeat(ordered, sites.nsites)],
+            type=STRUCTURES.field("atomic_numbers").type,
+            mask=pa.array(~ordered),
+        ),
+    }
 
 
-@cache
-def _trivial(label: str) -> Species:
-    return Species.of_label(label)
+def _amounts(
+    sites: StructureColumns, occupation: Occupation
+) -> tuple[NDArray[np.int64], pa.Array, NDArray[np.float64]]:
+    """The elements of each structure: its row, the symbol, in alphabetical order, and the number of atoms."""
+    per_site = [kind.amounts for kind in occupation.kinds]
+    symbols = sorted({symbol for amounts in per_site for symbol in amounts})
+    totals = np.zeros(len(sites) * len(symbols))
+    for terms in zip_longest(*(amounts.items() for amounts in per_site), fillvalue=(None, 0.0)):
+        columns = np.array([0 if symbol is None else symbols.index(symbol) for symbol, _ in terms])
+        shares = np.array([share for _, share in terms])
+        places = sites.site_rows * len(symbols) + columns[occupation.sites]
+        totals += np.bincount(places, shares[occupation.sites], len(totals))
+    present = np.flatnonzero(totals)
+    rows, columns = np.divmod(present, max(len(symbols), 1))
+    return rows, pa.array(symbols, pa.string()).take(pa.array(columns)), totals[present]
 
 
-def _formula(names: tuple[str, ...], counts: tuple[int, ...]) -> tuple[str, int]:
-    amounts: dict[str, float] = {}
-    for name, count in zip(names, counts, strict=True):
-        symbol = _trivial(name).chemical_symbols[0]
-        amounts[symbol] = amounts.get(symbol, 0) + count
-    return reduced_formula(amounts), len(amounts)
+def _formulas(
+    rows: NDArray[np.int64], symbols: pa.Array, amounts: NDArray[np.float64], n_rows: int
+) -> pa.Array:
+    """`reduced_formula` of each structure, all at once for those with whole numbers of atoms."""
+    whole = np.rint(amounts).astype(np.int64)
+    divisors = np.zeros(n_rows, dtype=np.int64)
+    np.gcd.at(divisors, rows, whole)
+    counts = pa.array(whole // np.maximum(divisors, 1)[rows])
+    terms = pc.binary_join_element_wise(
+        symbols, pc.if_else(pc.equal(counts, 1), "", counts.cast(pa.string())), ""
+    )
+    bounds = np.searchsorted(rows, np.arange(n_rows + 1))
+    formulas = pc.binary_join(pa.ListArray.from_arrays(bounds.astype(np.int32), terms), "")
+    shared = np.zeros(n_rows, dtype=bool)
+    shared[rows[(np.abs(amounts - whole) > 0.5 / MAX_DENOMINATOR) | (whole == 0)]] = True
+    fractional = [
+        reduced_formula(dict(zip(symbols[a:b].to_pylist(), amounts[a:b].tolist(), strict=True)))
+        for a, b in zip(bounds[:-1][shared], bounds[1:][shared], strict=True)
+    ]
+    return pc.replace_with_mask(formulas, pa.array(shared), pa.array(fractional, pa.string()))

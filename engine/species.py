@@ -1,5 +1,6 @@
 """What the label of a site stands for: elements, isotopes, partially occupied sites, formulas."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +26,11 @@ MASS_TOLERANCE = 0.01
 VACANCY = "vacancy"
 
 OCCUPANCY_TOLERANCE = 1e-6
+FULL_OCCUPANCY_TOLERANCE = 1e-8
+"""Within it, shares that a source gives for a site sum to 1, and nothing is vacant."""
 MAX_DENOMINATOR = 1000
+SHARES = 10_000
+"""Shares are the same where they round to the same multiple of 1/10,000."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,22 @@ class Species:
         return cls(label, (label,), (1.0,))
 
     @classmethod
+    def of_shares(cls, shares: Mapping[str, float]) -> "Species":
+        """One element's trivial species, or a definition named after its contents (``Fe0.5Ni0.5``).
+
+        ``shares`` are the atoms of each element per site; what is missing to 1 is vacant.
+        """
+        total = sum(shares.values())
+        if len(shares) == 1 and abs(total - 1.0) < FULL_OCCUPANCY_TOLERANCE:
+            return cls.of_label(next(iter(shares)))
+        symbols = sorted(shares)
+        name = "".join(f"{symbol}{shares[symbol]:.6g}" for symbol in symbols)
+        amounts = [shares[symbol] for symbol in symbols]
+        if total < 1.0 - FULL_OCCUPANCY_TOLERANCE:
+            symbols, amounts = [*symbols, VACANCY], [*amounts, 1.0 - total]
+        return cls(name, tuple(symbols), tuple(amounts))
+
+    @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Species":
         """Read a species from a cell of the structures table; masses count only where all are given."""
         mass, attached, nattached = (row.get(name) for name in ("mass", "attached", "nattached"))
@@ -65,25 +86,61 @@ class Species:
     @property
     def is_ordered(self) -> bool:
         """Whether one element fully occupies the sites."""
-        return len(self.chemical_symbols) == 1 and self.concentration[0] >= 1.0 - OCCUPANCY_TOLERANCE
+        single = len(self.chemical_symbols) == len(self.concentration) == 1
+        return single and self.concentration[0] >= 1.0 - OCCUPANCY_TOLERANCE
 
     @property
     def is_trivial(self) -> bool:
-        """Whether the label alone already says everything; a mass counts only where it makes an isotope."""
-        plain = Species.of_label(self.name)
-        mass = plain.mass or (PROTIUM_MASS,)
-        isotope = plain.chemical_symbols == ("H",) and abs((self.mass or mass)[0] - mass[0]) > MASS_TOLERANCE
-        same = self.chemical_symbols == plain.chemical_symbols and self.is_ordered
-        return same and not isotope and not any(self.nattached or ())
+        """Whether the name alone already says everything."""
+        return self.plain_label == self.name
+
+    @property
+    def plain_label(self) -> str | None:
+        """The label that alone says as much, if any; a mass counts only where it makes an isotope."""
+        if not self.is_ordered or any(self.nattached or ()):
+            return None
+        label = self._label(0)
+        odd = label == "H" and self.mass and abs(self.mass[0] - PROTIUM_MASS) > MASS_TOLERANCE
+        return None if odd else label
+
+    @property
+    def atomic_number(self) -> int | None:
+        """Atomic number of the element that fully occupies the sites, if one does."""
+        return ATOMIC_NUMBERS[self.chemical_symbols[0]] if self.is_ordered else None
+
+    def _label(self, index: int) -> str:
+        """Symbol of one occupant; D and T by its mass, or by the name where there is none."""
+        symbol = self.chemical_symbols[index]
+        if self.mass:
+            return isotope_label(symbol, self.mass[index]) if index < len(self.mass) else symbol
+        return self.name if symbol == "H" and self.name in HYDROGEN_ISOTOPES else symbol
 
     @property
     def amounts(self) -> dict[str, float]:
         """Atoms of each element per site."""
         shares: dict[str, float] = {}
         for symbol, share in zip(self.chemical_symbols, self.concentration, strict=True):
-            if symbol != VACANCY:
-                shares[symbol] = shares.get(symbol, 0.0) + share
+            if symbol != VACANCY and share > 0.0:
+                element = "H" if symbol in HYDROGEN_ISOTOPES else symbol
+                shares[element] = shares.get(element, 0.0) + share
         return shares
+
+    @property
+    def occupants(self) -> str:
+        """What occupies the sites, as JSON that is the same for all definitions that mean the same.
+
+        Pairs of element (or D and T) and share in 1/10,000, then pairs of attached element and number, both
+        sorted; neither the name nor vacancies nor other masses matter.
+        """
+        shares: dict[str, float] = {}
+        for index, share in enumerate(self.concentration):
+            label = self._label(index)
+            shares[label] = shares.get(label, 0.0) + share
+        attached: dict[str, int] = {}
+        for symbol, number in zip(self.attached or (), self.nattached or (), strict=False):
+            attached[symbol] = attached.get(symbol, 0) + (number or 0)
+        rounded = {label: round(share * SHARES) for label, share in shares.items() if label != VACANCY}
+        return json.dumps([sorted((s, n) for s, n in counts.items() if n) for counts in (rounded, attached)])
 
     def fault(self) -> str | None:
         """Why the definition is unusable, or None."""
@@ -101,6 +158,15 @@ class Species:
         if not self.amounts:
             return f"species {self.name!r} consists of vacancies alone"
         return None
+
+
+def isotope_label(symbol: str, mass: float) -> str:
+    """Return the label of an atom of this ``mass`` in u: D or T for heavy hydrogen, else its symbol."""
+    if symbol == "H":
+        for label, isotope_mass in HYDROGEN_ISOTOPES.items():
+            if abs(mass - isotope_mass) < MASS_TOLERANCE:
+                return label
+    return symbol
 
 
 def reduced_formula(amounts: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engine.derivation import Composition, complete, compose, content_hash
 from engine.errors import CrysiftError
 from engine.schema import STRUCTURES
-from engine.species import HYDROGEN_ISOTOPES, MASS_TOLERANCE, VACANCY, Species
+from engine.species import HYDROGEN_ISOTOPES, Species, isotope_label
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -77,7 +77,7 @@ class Structure:
 
     @property
     def content_hash(self) -> bytes:
-        """SHA-256 of labels, positions, lattice and periodicity."""
+        """SHA-256 of what occupies which place in the cell, see `engine.content.content_hashes`."""
         periodic = np.array(self.dimension_types) == 1
         return content_hash(self.species_at_sites, self.positions, self.cell, periodic, self.species)
 
@@ -100,7 +100,7 @@ class Structure:
         labels: list[str] = atoms.get_chemical_symbols()
         if atoms.has("masses"):
             masses = atoms.get_masses().tolist()
-            labels = [_isotope(s, mass) for s, mass in zip(labels, masses, strict=True)]
+            labels = [isotope_label(s, mass) for s, mass in zip(labels, masses, strict=True)]
         sites, species = _shared_sites(atoms, labels)
         periodic = tuple(int(p) for p in atoms.pbc)
         lattice = np.array(atoms.cell) if atoms.cell.any() or any(periodic) else None
@@ -229,14 +229,6 @@ def _listed(species: Iterable[Species]) -> tuple[Species, ...]:
     return tuple(sorted({s.name: s for s in species}.values(), key=lambda s: s.name))
 
 
-def _isotope(symbol: str, mass: float) -> str:
-    if symbol == "H":
-        for label, isotope_mass in HYDROGEN_ISOTOPES.items():
-            if abs(mass - isotope_mass) < MASS_TOLERANCE:
-                return label
-    return symbol
-
-
 def _shared_sites(atoms: "Atoms", labels: list[str]) -> tuple[tuple[str, ...], tuple[Species, ...]]:
     """Labels and species of atoms whose occupancies ASE keeps aside in ``info``, by kind of site."""
     occupancy = atoms.info.get("occupancy")
@@ -248,7 +240,7 @@ def _shared_sites(atoms: "Atoms", labels: list[str]) -> tuple[tuple[str, ...], t
         set(shares[k]) == {label} and shares[k][label] == 1 for k, label in zip(kinds, labels, strict=True)
     ):
         return tuple(labels), ()
-    definitions = [_species_of_shares(dict(shares[k])) for k in kinds]
+    definitions = [Species.of_shares(shares[k]) for k in kinds]
     return tuple(s.name for s in definitions), _listed(definitions)
 
 
@@ -257,20 +249,7 @@ def _species_of_site(composition: "PymatgenComposition") -> Species:
     for specie, amount in composition.items():
         symbol = str(getattr(specie, "element", specie))  # an ion counts as its element
         shares[symbol] = shares.get(symbol, 0.0) + float(amount)
-    return _species_of_shares(shares)
-
-
-def _species_of_shares(shares: dict[str, float]) -> Species:
-    """One element's trivial species, or a definition named after its contents (``Fe0.5Ni0.5``)."""
-    total = sum(shares.values())
-    if len(shares) == 1 and abs(total - 1.0) < 1e-8:
-        return Species.of_label(next(iter(shares)))
-    symbols = sorted(shares)
-    name = "".join(f"{symbol}{shares[symbol]:.6g}" for symbol in symbols)
-    amounts = [shares[symbol] for symbol in symbols]
-    if total < 1.0 - 1e-8:
-        symbols, amounts = [*symbols, VACANCY], [*amounts, 1.0 - total]
-    return Species(name, tuple(symbols), tuple(amounts))
+    return Species.of_shares(shares)
 
 
 def _occupants(label: str, species: Species) -> str | dict[str, float]:

@@ -1,8 +1,9 @@
 """Which candidate rows are structures, and the reason for each that is not."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.coincidence import closest_pairs
-from engine.columns import StructureColumns, contiguous, fixed_size_values, list_offsets
-from engine.conformance import conform, null_elements, rows_with_any
-from engine.derivation import complete, species_of
+from engine.columns import StructureColumns, contiguous, fixed_size_values, list_offsets, rows_with_any
+from engine.conformance import Rows, conform, null_elements
+from engine.derivation import complete
 from engine.errors import CrysiftError
-from engine.schema import REJECTS
+from engine.lattice import completed_cells
+from engine.occupation import Occupation
+from engine.schema import REJECTS, STRUCTURES
 from engine.species import ATOMIC_NUMBERS, Species
 
 STAGE = "validate"
@@ -23,6 +26,8 @@ LARGEST_COORDINATE = 1e6
 """Å; far beyond, rounding spoils distances, and searches for neighbours overflow and never end."""
 DEGENERATE = 1e-6
 """Volume over the product of the vector lengths below which periodic lattice vectors count as dependent."""
+LONGEST_VALUE = 100
+"""Characters of a value that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Findings:
     @property
     def faulty(self) -> NDArray[np.bool_]:
         """Rows (B,) with a fault."""
-        return np.array([error is not None for error in self.classes], dtype=bool)
+        return np.array(self.classes != None, dtype=bool)  # noqa: E711 -- compares each element
 
     def note(self, faults: Iterable[Fault], rows: NDArray[np.int64] | None = None) -> None:
         """Keep the faults of rows that have none yet; those that a check saw are ``rows``, or all."""
@@ -88,18 +93,28 @@ def validate(
         CrysiftError: a required column is missing or has a type that cannot be converted.
     """
     moment = fetched_at or datetime.now(UTC)
-    candidates, misshapen = conform(table)
+    candidates, misshapen, inconvertible = conform(table)
     findings = Findings.of_rows(len(candidates))
     findings.note(_wrong_shapes(misshapen))
+    findings.note(_wrong_numbers(inconvertible, table))
     findings.note(_missing_values(candidates))
     findings.note(_wrong_counts(candidates, limits))
     findings.note(_wrong_periodicity(candidates))
     findings.note(_unknown_species(candidates))
-    for check in (_non_finite, _too_large, _wrong_lattices, _coincident_atoms):
-        sound = np.flatnonzero(~findings.faulty)
-        findings.note(check(StructureColumns.from_table(candidates.take(sound)), limits), sound)
+    sound, sites = _sound(candidates, findings)
+    for check in (_unusable_numbers, _wrong_lattices, _coincident_atoms):  # each needs what the last asks for
+        findings.note(check(sites, limits), sound)
+        if findings.faulty[sound].any():
+            sound, sites = _sound(candidates, findings)
     accepted = complete(candidates.filter(~findings.faulty), moment)
     return accepted, rejects_of(candidates, findings, moment)
+
+
+def _sound(candidates: pa.Table, findings: Findings) -> tuple[NDArray[np.int64], StructureColumns]:
+    """Rows without a fault so far, and their sites."""
+    rows = np.flatnonzero(~findings.faulty)
+    table = candidates if len(rows) == len(candidates) else candidates.take(rows)
+    return rows, StructureColumns.from_table(table)
 
 
 def rejects_of(candidates: pa.Table, findings: Findings, moment: datetime) -> pa.Table:
@@ -125,12 +140,23 @@ def _always(message: str) -> Callable[[int], str]:
     return lambda _: message
 
 
-def _wrong_shapes(misshapen: Mapping[str, NDArray[np.bool_]]) -> Iterator[Fault]:
+def _wrong_shapes(misshapen: Rows) -> Iterator[Fault]:
     for name, rows in misshapen.items():
         fault = "a definition without name, chemical_symbols or concentration"
         if name != "species":
             fault = "a vector that has not 3 components"
         yield Fault(rows, "WrongShape", _always(f"{name} holds {fault}"))
+
+
+def _wrong_numbers(inconvertible: Rows, table: pa.Table) -> Iterator[Fault]:
+    for name, rows in inconvertible.items():
+        column, kind = table[name], STRUCTURES.field(name).type
+        yield Fault(rows, "WrongNumber", partial(_told_number, name, column, kind))
+
+
+def _told_number(name: str, column: pa.ChunkedArray, kind: pa.DataType, row: int) -> str:
+    found = str(column[row].as_py())[:LONGEST_VALUE]
+    return f"{name} is {found}, which cannot be stored as {kind}; check the value in the source"
 
 
 def _missing_values(table: pa.Table) -> Iterator[Fault]:
@@ -186,28 +212,28 @@ def _wrong_periodicity(table: pa.Table) -> Iterator[Fault]:
 
 
 def _unknown_species(table: pa.Table) -> Iterator[Fault]:
-    lists = contiguous(table["species_at_sites"])
-    known = pc.is_in(lists.flatten(), value_set=pa.array(ATOMIC_NUMBERS)).to_numpy(zero_copy_only=False)
-    unknown = rows_with_any(lists, ~known)
-    explanations: dict[int, str] = {}
-    for row, species in species_of(table).items():
-        explanation = _species_fault(lists[row].as_py() or [], species)
-        unknown[row] = explanation is not None
-        explanations[row] = explanation or ""
-    yield Fault(
-        unknown,
-        "UnknownSpecies",
-        lambda i: explanations[i] if i in explanations else _label_fault(lists[i].as_py()),
-    )
+    labels = contiguous(table["species_at_sites"])
+    definitions = table["species"] if "species" in table.column_names else pa.nulls(len(table))
+    occupation = Occupation.of_table(table)
+    unusable = np.array([kind.fault() is not None for kind in occupation.kinds], dtype=bool)
+
+    def explanation(row: int) -> str:
+        defined = definitions[row].as_py()
+        if defined is None:
+            return _label_fault(labels[row].as_py())
+        return _species_fault(labels[row].as_py(), [Species.from_row(cell) for cell in defined])
+
+    faulty = rows_with_any(labels, unusable[occupation.sites] | occupation.undefined)
+    yield Fault(faulty, "UnknownSpecies", explanation)
 
 
-def _species_fault(labels: Sequence[str], species: Sequence[Species]) -> str | None:
+def _species_fault(labels: Sequence[str], species: Sequence[Species]) -> str:
     """Why the definitions, which alone count where there are any, do not explain the labels."""
     by_name = {s.name: s for s in species}
     undefined = sorted(set(labels) - by_name.keys())
     if undefined:
         return f"the label {undefined[0]!r} is not in species; define each label of species_at_sites there"
-    return next((fault for label in sorted(set(labels)) if (fault := by_name[label].fault())), None)
+    return next(fault for label in sorted(set(labels)) if (fault := by_name[label].fault()))
 
 
 def _label_fault(labels: Sequence[str]) -> str:
@@ -215,16 +241,18 @@ def _label_fault(labels: Sequence[str]) -> str:
     return f"{label!r} in species_at_sites is not an element symbol; define the label in the species column"
 
 
-def _non_finite(sites: StructureColumns, _: StructureLimits) -> Iterator[Fault]:
-    return _unusable_numbers(sites, np.isfinite, "NonFinite", "must be a finite number")
+def _unusable_numbers(sites: StructureColumns, _: StructureLimits) -> Iterator[Fault]:
+    too_large = f"must be within ±{LARGEST_COORDINATE:g}; check the unit of length"
+    if not (_within_limits(sites.positions).all() and _within_limits(sites.lattices).all()):
+        yield from _wrong_components(sites, np.isfinite, "NonFinite", "must be a finite number")
+        yield from _wrong_components(sites, _within_limits, "TooLarge", too_large)
 
 
-def _too_large(sites: StructureColumns, _: StructureLimits) -> Iterator[Fault]:
-    demand = f"must be within ±{LARGEST_COORDINATE:g}; check the unit of length"
-    return _unusable_numbers(sites, lambda lengths: np.abs(lengths) <= LARGEST_COORDINATE, "TooLarge", demand)
+def _within_limits(lengths: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(lengths) <= LARGEST_COORDINATE)
 
 
-def _unusable_numbers(
+def _wrong_components(
     sites: StructureColumns, usable: Callable[[NDArray[Any]], NDArray[Any]], error: str, demand: str
 ) -> Iterator[Fault]:
     """Rows with a coordinate or a component of a lattice vector that is not ``usable``."""
@@ -247,7 +275,8 @@ def _unusable_numbers(
 
 
 def _wrong_lattices(sites: StructureColumns, limits: StructureLimits) -> Iterator[Fault]:
-    zero = sites.periodic & (np.linalg.norm(sites.lattices, axis=2) == 0)
+    lengths = np.sqrt((sites.lattices**2).sum(axis=2))
+    zero = sites.periodic & (lengths == 0.0)
     yield Fault(
         zero.any(axis=1),
         "ZeroLatticeVector",
@@ -256,7 +285,8 @@ def _wrong_lattices(sites: StructureColumns, limits: StructureLimits) -> Iterato
             "give the vector or set its dimension_types to 0"
         ),
     )
-    shares = independence(sites.lattices, sites.periodic)
+    volumes = np.abs(completed_cells(sites.lattices, sites.periodic)[2])
+    shares = volumes / np.where(sites.periodic & ~zero, lengths, 1.0).prod(axis=1)
     yield Fault(
         ~(shares > DEGENERATE),
         "DependentLatticeVectors",
@@ -265,7 +295,7 @@ def _wrong_lattices(sites: StructureColumns, limits: StructureLimits) -> Iterato
             f"the limit is {DEGENERATE:g}; they must be linearly independent"
         ),
     )
-    volumes = np.abs(np.linalg.det(sites.lattices)) / sites.nsites
+    volumes /= sites.nsites
     yield Fault(
         sites.periodic.all(axis=1) & (volumes < limits.min_volume_per_site),
         "TinyVolume",
@@ -274,15 +304,6 @@ def _wrong_lattices(sites: StructureColumns, limits: StructureLimits) -> Iterato
             "check the unit of length or lower min_volume_per_site"
         ),
     )
-
-
-def independence(lattices: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Volume, area or length spanned by the periodic vectors over the product of their lengths (B,)."""
-    lengths = np.linalg.norm(lattices, axis=2, keepdims=True)
-    units = np.where(periodic[:, :, None], lattices / np.where(lengths > 0, lengths, 1.0), 0.0)
-    gram = units @ units.transpose(0, 2, 1)
-    gram += np.where(periodic, 0.0, 1.0)[:, :, None] * np.eye(3)
-    return np.asarray(np.sqrt(np.maximum(np.linalg.det(gram), 0.0)))
 
 
 def _coincident_atoms(sites: StructureColumns, limits: StructureLimits) -> Iterator[Fault]:

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.execution import Listener
-    from engine.ingest import Superseded
     from engine.stage import Stage
-    from engine.store import Store, Table
+    from engine.store import Store, Superseded, Table
 
 DEFAULT_STORE = "crysift-store"
 
@@ -76,14 +75,14 @@ class ScreenResult:
 
     @cached_property
     def _superseded(self) -> Superseded:
-        from engine.ingest import Superseded
+        from engine.store import Superseded
 
         return Superseded.of(self.store)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        from engine.ingest import Superseded
+        from engine.store import Superseded
         from jobs.views import add_view
 
         connection = duckdb.connect()

@@ -9,8 +9,7 @@ import duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.ingest import Superseded
-    from engine.store import Store, Table
+    from engine.store import Store, Superseded, Table
 
 
 TWINS = """SELECT coalesce(sum(n), 0)
@@ -24,7 +23,7 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     `features_soap` for the newest of its name. Views read only the parts that are committed now, and of each
     structure its latest version; `structures_history` has all versions.
     """
-    from engine.ingest import Superseded
+    from engine.store import Superseded
 
     connection = duckdb.connect()
     if not store.folder.is_local:

@@ -1,18 +1,17 @@
 """From JSON documents of the API to columns, and to rejects for those that hold something else."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from connectors.entries import Failure, moment_of, rejects_table
 from connectors.materials_project.documents import DOCUMENT, PLACES, SOURCE
 from connectors.materials_project.identifiers import is_identifier, numbered
 from engine.schema import REJECTS
 
 UNREADABLE = (ValueError, TypeError, OverflowError)
 """What a document raises whose values are not of the kinds of their fields."""
-LONGEST_REASON = 500
 
 _PATHS = {name: tuple(PLACES.get(name, name).split(".")) for name in DOCUMENT.names}
 
@@ -41,7 +40,10 @@ def _columns(entries: Sequence[Any]) -> pa.Table:
 
 def _fields(entry: Any) -> dict[str, Any]:
     values = {name: _at(entry, path) for name, path in _PATHS.items()}
-    return values | {"last_updated": _moment(values["last_updated"])}
+    updated = values["last_updated"]
+    return values | {
+        "last_updated": moment_of(updated.get("$date") if isinstance(updated, dict) else updated)
+    }
 
 
 def _at(entry: Any, path: Sequence[str]) -> Any:
@@ -54,29 +56,9 @@ def _at(entry: Any, path: Sequence[str]) -> Any:
     return entry
 
 
-def _moment(value: Any) -> datetime | None:
-    """A time in UTC, which is assumed where it does not tell its zone; None for what is no time."""
-    if isinstance(value, Mapping):
-        value = value.get("$date")
-    try:
-        moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except UNREADABLE:
-        return None
-
-
 def _reject(entry: Any, place: str, error: Exception) -> pa.Table:
     found = entry.get("material_id") if isinstance(entry, Mapping) else None
-    identifier = found.encode(errors="replace").decode() if isinstance(found, str) else ""
+    identifier = found if isinstance(found, str) else ""
     source_id = numbered(identifier) if is_identifier(identifier) else identifier
-    reason = " ".join(str(error).encode(errors="replace").decode().split())[:LONGEST_REASON]
-    row = {
-        "structure_id": f"{SOURCE}:{source_id}",
-        "source": SOURCE,
-        "source_id": source_id,
-        "error_stage": "read",
-        "error_class": "UnreadableValue",
-        "error_message": f"{place} is no summary document: {reason}",
-        "fetched_at": datetime.now(UTC),
-    }
-    return pa.Table.from_pylist([row], schema=REJECTS)
+    message = f"{place} is no summary document: {error}"
+    return rejects_table(SOURCE, [Failure(source_id, "UnreadableValue", message)])

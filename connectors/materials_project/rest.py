@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,6 +88,8 @@ class MaterialsProjectRest:
     source: str = SOURCE
     concurrency: int = 4
     live: bool = False
+    _begun: dict[tuple[str, str], int] = field(default_factory=dict, init=False, repr=False)
+    """Where ranges begin, by the listing and the first identifier that arrived."""
 
     def __post_init__(self) -> None:
         """Refuse to begin without a key."""
@@ -148,7 +150,8 @@ class MaterialsProjectRest:
     def read(self, page: Page) -> PageContent:
         """Fetch a range of materials; those whose licence is not taken are left out."""
         rows: _Range = page.payload
-        reply = self._ask(rows.listing.parameters, FIELDS, rows.start, LARGEST_PAGE, rows.fault)
+        check = partial(self._fault_of, rows)
+        reply = self._ask(rows.listing.parameters, FIELDS, rows.start, LARGEST_PAGE, check)
         if (served := self._version_served()) != self._version:
             raise SourceInterruptedError(
                 f"the Materials Project went from database version {self._version} to {served} while it was "
@@ -164,6 +167,16 @@ class MaterialsProjectRest:
             dropped=count,
             remarks=(*rows.remarks, RESTRICTED) if count else rows.remarks,
         )
+
+    def _fault_of(self, rows: _Range, document: Mapping[str, Any]) -> str | None:
+        """Why an answer is not a range of materials that has not arrived yet, or None."""
+        if fault := rows.fault(document):
+            return fault
+        for first in _identifiers(document["data"])[:1]:
+            place = (canonical_json(dict(rows.listing.parameters)), first)
+            if (start := self._begun.setdefault(place, rows.start)) != rows.start:
+                return f"the answer begins with {first}, like that for the materials from {start} on"
+        return None
 
     def close(self) -> None:
         """Close all connections."""

@@ -197,7 +197,7 @@ def _storage_options(patience: Patience) -> dict[str, str]:
         "connect_timeout": f"{patience.connect * 1000:.0f}ms",
         "timeout": f"{patience.answer * 1000:.0f}ms",
         "max_retries": str(patience.attempts - 1),
-        "retry_timeout": f"{patience.answer * 1000:.0f}ms",
+        "retry_timeout": f"{patience.attempts * patience.answer * 1000:.0f}ms",
         "backoff_config.init_backoff": f"{patience.first_wait * 1000:.0f}ms",
         "backoff_config.max_backoff": f"{patience.longest_wait * 1000:.0f}ms",
     }

@@ -1,9 +1,7 @@
 """From a source's pages to parts of the structures and rejects tables, resumable at any instant."""
 
 from engine.ingest.batch import part_name
-from engine.ingest.history import Superseded
 from engine.ingest.ingest import IngestSummary, ingest
-from engine.ingest.record import PartRecord
 from engine.ingest.tally import Tally
 
-__all__ = ["IngestSummary", "PartRecord", "Superseded", "Tally", "ingest", "part_name"]
+__all__ = ["IngestSummary", "Tally", "ingest", "part_name"]

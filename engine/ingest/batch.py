@@ -7,9 +7,9 @@ from hashlib import blake2b
 import pyarrow as pa
 
 from engine.execution.packing import row_costs
-from engine.ingest.record import PartRecord
 from engine.schema import REJECTS, STRUCTURES
 from engine.source import PAGE_PAIRS, PAGE_ROWS, Page, PageContent
+from engine.store.record import PartRecord
 from engine.validation import StructureLimits
 
 LARGEST_FETCH = 16 * PAGE_ROWS

@@ -1,5 +1,8 @@
 """Bringing a source into a store: go on where an earlier run stopped, or fetch what is new since."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from engine.execution.events import Listener, SourceReconciled, ignore
@@ -9,6 +12,9 @@ from engine.ingest.tally import Tally
 from engine.source import Connector, Harvest
 from engine.store import Store
 from engine.validation import StructureLimits
+
+OBJECTS_BETWEEN_COLLECTIONS = 200_000
+"""As many lists and dictionaries as the pages hold that are in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,10 @@ def ingest(
         CrysiftError: the source or the store cannot be used as they are, or the limits differ.
     """
     intake = Intake(store, limits)
-    try:
+    with closing(connector), _rare_collections():
         passages = [_pass_through(connector, intake, listener)]
         while (last := passages[-1]).total.pages and not last.brought.pages and last.started:
             passages.append(_pass_through(connector, intake, listener, Harvest(last.number, last.started)))
-    finally:
-        connector.close()
     final = next((passage for passage in reversed(passages) if passage.total.pages), passages[0])
     return IngestSummary(
         source=connector.source,
@@ -69,3 +73,18 @@ def _pass_through(
     if passage.brought.pages:
         listener(SourceReconciled(connector.source, number, **passage.total.as_json()))
     return passage
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Let Python look for unreachable cycles less often.
+
+    By default it looks through all objects in memory several times a page of JSON, which takes longer than
+    decoding the page, and finds none.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from engine.errors import CrysiftError
 from engine.ingest.batch import Batch
 from engine.ingest.known import Entries, KnownStructures, State, entries_of, text_hashes
-from engine.ingest.record import PartRecord
 from engine.schema import STRUCTURES
 from engine.source import PageContent
 from engine.store import Store
+from engine.store.record import PartRecord
 from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
 
 REJECT_IDENTITY = ["structure_id", "error_class", "error_message"]

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import contiguous
-from engine.ingest.record import PartRecord
 from engine.store import Table
+from engine.store.record import PartRecord
 
 Hashes = NDArray[np.uint64]
 

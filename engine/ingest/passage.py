@@ -10,9 +10,9 @@ from engine.execution.events import Listener, PageDone
 from engine.ingest.batch import Batch, part_name
 from engine.ingest.intake import Intake
 from engine.ingest.reading import Chain, PageReader
-from engine.ingest.record import PartRecord
 from engine.ingest.tally import Tally
 from engine.source import Connector, Page, PageContent
+from engine.store.record import PartRecord
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.ingest.record import PartRecord
+from engine.store.record import PartRecord
 
 
 @dataclass

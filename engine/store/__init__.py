@@ -3,8 +3,21 @@
 from engine.store.fingerprint import Fingerprint
 from engine.store.folder import Folder
 from engine.store.footer import PartFooter, package_version
+from engine.store.history import Superseded
+from engine.store.record import PartRecord
 from engine.store.runs import Run
 from engine.store.store import Store
 from engine.store.table import Table, TableCounts
 
-__all__ = ["Fingerprint", "Folder", "PartFooter", "Run", "Store", "Table", "TableCounts", "package_version"]
+__all__ = [
+    "Fingerprint",
+    "Folder",
+    "PartFooter",
+    "PartRecord",
+    "Run",
+    "Store",
+    "Superseded",
+    "Table",
+    "TableCounts",
+    "package_version",
+]

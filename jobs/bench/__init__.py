@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BENCHMARKS = {
     "soap": "jobs.bench.soap",
     "inference": "jobs.bench.inference",
+    "ingest": "jobs.bench.ingest",
 }
 """Name of a benchmark -> the module whose `run` measures it."""
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 REPORTED_PACKAGES = (
     "crysift",
+    "deltalake",
     "dscribe",
     "duckdb",
+    "emmet-core",
+    "httpx",
+    "moto",
+    "mp-api",
     "numba",
     "numpy",
+    "optimade",
+    "orjson",
     "pyarrow",
     "ray",
     "dask",
@@ -59,12 +66,23 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """A quantity that was followed: points (x, y), and what these are, with units."""
+
+    name: str
+    x: str
+    y: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class BenchmarkReport:
     """All figures of one benchmark run."""
 
     benchmark: str
     figures: tuple[Figure, ...]
     remarks: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -79,6 +97,7 @@ class BenchmarkReport:
             "versions": versions(),
             "figures": [figure.as_json() for figure in self.figures],
             "remarks": list(self.remarks),
+            "curves": [asdict(curve) for curve in self.curves],
         }
 
 

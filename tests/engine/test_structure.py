@@ -1,5 +1,3 @@
-import hashlib
-import struct
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,7 +12,7 @@ from pymatgen.core.structure import Molecule
 from pymatgen.core.structure import Structure as PymatgenStructure
 
 from engine.errors import CrysiftError
-from engine.species import Species, reduced_formula
+from engine.species import reduced_formula
 from engine.structure import Structure, structures_in, structures_table
 
 coordinates = st.floats(min_value=-1e3, max_value=1e3, width=64)
@@ -107,34 +105,6 @@ def test_deuterium_keeps_its_label_and_counts_as_hydrogen() -> None:
     assert water.composition.atomic_numbers is not None
     assert water.composition.atomic_numbers.tolist() == [8, 1, 1]
     assert water.to_ase().get_masses()[1:] == pytest.approx([2.0141, 2.0141], abs=1e-4)
-
-
-def test_content_hash_sees_all_that_matters_and_nothing_else() -> None:
-    base = Structure("a", "1", ("Na", "Cl"), np.eye(3)[:2], np.eye(3) * 4, (1, 1, 1))
-    same = Structure("b", "2", ("Na", "Cl"), np.eye(3)[:2] * 1.0 - 0.0, np.eye(3) * 4, (1, 1, 1))
-    assert same.content_hash == base.content_hash
-    moved = np.nextafter(base.positions, 2.0)
-    others = [
-        Structure("a", "1", ("Na", "Br"), base.positions, base.lattice, (1, 1, 1)),
-        Structure("a", "1", ("N", "aCl"), base.positions, base.lattice, (1, 1, 1)),
-        Structure("a", "1", ("Na", "Cl"), moved, base.lattice, (1, 1, 1)),
-        Structure("a", "1", ("Na", "Cl"), base.positions, base.cell * 2, (1, 1, 1)),
-        Structure("a", "1", ("Na", "Cl"), base.positions, base.lattice, (1, 1, 0)),
-        Structure(
-            "a", "1", ("Na", "Cl"), base.positions, base.lattice, (1, 1, 1), (Species("Na", ("K",), (1.0,)),)
-        ),
-    ]
-    assert len({s.content_hash for s in [base, *others]}) == len(others) + 1
-
-
-def test_content_hash_is_of_the_documented_bytes() -> None:
-    structure = Structure(
-        "a", "1", ("Na", "Cl"), np.array([[0, 0, 0], [2.82, 0, 0]]), np.eye(3) * 5.64, (1, 1, 0)
-    )
-    lattice = (5.64, 0, 0, 0, 5.64, 0, 0, 0, 5.64)
-    content = b"crysift structure 1\0" + struct.pack("<q", 2) + struct.pack("<2i", 2, 2) + b"NaCl"
-    content += struct.pack("<6d", 0, 0, 0, 2.82, 0, 0) + struct.pack("<9d", *lattice) + bytes([1, 1, 0])
-    assert structure.content_hash == hashlib.sha256(content).digest()
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,39 @@ def test_a_table_from_other_tools_is_converted() -> None:
     assert rejected["error_class"].to_pylist() == ["WrongShape"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"nsites": 2**32 + 2}, "nsites is 4294967298, which cannot be stored as int32"),
+        ({"nsites": 2.5}, "nsites is 2.5"),
+        ({"nsites": NAN}, "nsites is nan"),
+        ({"dimension_types": [1, 1, 300]}, "dimension_types is [1, 1, 300], which cannot be stored as"),
+    ],
+)
+@pytest.mark.parametrize("n_sound", [0, 1, 6])
+def test_a_number_that_no_column_can_hold_costs_its_row_alone(
+    changes: dict[str, Any], told: str, n_sound: int
+) -> None:
+    number = pa.float64() if isinstance(changes.get("nsites"), float) else pa.int64()
+    types = {"nsites": number, "dimension_types": pa.list_(pa.int64())}
+    schema = pa.schema([(f.name, types.get(f.name, f.type)) for f in FOREIGN])
+    rows = [SALT] * n_sound + [SALT | changes | {"source_id": "bad"}] + [SALT] * n_sound
+    accepted, rejected = validate(pa.Table.from_pylist(rows, schema=schema), StructureLimits())
+    assert accepted["source_id"].to_pylist() == ["salt"] * 2 * n_sound
+    assert rejected["source_id"].to_pylist() == ["bad"]
+    assert rejected["error_class"].to_pylist() == ["WrongNumber"]
+    assert told in rejected["error_message"][0].as_py()
+
+
+def test_numbers_beyond_a_slice_do_not_matter() -> None:
+    schema = pa.schema(
+        [(f.name, pa.list_(pa.int64()) if f.name == "dimension_types" else f.type) for f in FOREIGN]
+    )
+    table = pa.Table.from_pylist([SALT, SALT | {"dimension_types": [1, 1, 300]}], schema=schema)
+    accepted, rejected = validate(table.slice(0, 1), StructureLimits())
+    assert (len(accepted), len(rejected)) == (1, 0)
+
+
 def test_what_follows_from_the_sites_is_not_taken_from_the_source() -> None:
     said = {"formula": "H2O", "nelements": "two", "is_ordered": False, "atomic_numbers": [300, 1]}
     table = pa.Table.from_pylist([SALT], schema=FOREIGN)
@@ -277,6 +310,14 @@ def test_an_atom_that_meets_its_own_image_is_found_in_any_choice_of_cell() -> No
         rejected = validate(candidates_table([crystal]), StructureLimits())[1]
         assert rejected["error_class"].to_pylist() == ["CoincidentAtoms"]
         assert "0.08 Å" in rejected["error_message"][0].as_py()
+
+
+def test_many_atoms_at_one_place_are_found_at_once() -> None:
+    positions = np.zeros((12_000, 3))
+    positions[:4, 0] = 2.0
+    crystal = Structure("t", "1", ("H",) * len(positions), positions, np.eye(3) * 100, (1, 1, 1))
+    rejected = validate(candidates_table([crystal]), StructureLimits())[1]
+    assert rejected["error_class"].to_pylist() == ["CoincidentAtoms"]
 
 
 @pytest.mark.parametrize("kinds", [(1, 1, 1), (1, 0, 1), (0, 0, 0)])

@@ -11,10 +11,10 @@ import pytest
 from engine.errors import CrysiftError
 from engine.execution.events import Event, PageDone
 from engine.execution.packing import row_costs
-from engine.ingest import PartRecord, ingest, part_name
+from engine.ingest import ingest, part_name
 from engine.schema import REJECTS
 from engine.source import PAGE_ROWS, Harvest, Page, PageContent, SourceInterruptedError
-from engine.store import Store
+from engine.store import PartRecord, Store
 from engine.structure import Structure, candidates_table
 from engine.validation import StructureLimits
 

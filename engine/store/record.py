@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from engine.source import Page
-from engine.store import PartFooter
 from engine.store.fingerprint import canonical_json
+from engine.store.footer import PartFooter
 
 
 @dataclass(frozen=True)

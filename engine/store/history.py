@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.ingest.record import PartRecord
-from engine.store import Store
+from engine.store.record import PartRecord
+from engine.store.store import Store
 
 
 @dataclass(frozen=True)

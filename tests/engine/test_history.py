@@ -5,8 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from engine.ingest import PartRecord, Superseded
-from engine.store import Store
+from engine.store import PartRecord, Store, Superseded
 from engine.structure import Structure, structures_table
 
 
