@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures lock clean
+.PHONY: help screen test test-all check figures fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ figures: .venv/installed ## Measure, and write the figures into README.md (FIGUR
 	$(BIN)/crysift bench soap --source $(FIGURES_SOURCE) --json > build/soap.json
 	$(BIN)/crysift bench inference --json > build/inference.json
 	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json
+
+fault-table: .venv/installed-dev ## Break servers in every way, and write what became of it into connectors/README.md.
+	CRYSIFT_WRITE_FAULT_TABLE=1 $(BIN)/pytest -q tests/integration/test_ingest_faults.py
 
 lock: .venv/installed-dev ## Write constraints.txt: the exact versions installed in .venv.
 	{ echo "# Written by 'make lock' from the versions in .venv: what the tests of this commit ran with."; \
