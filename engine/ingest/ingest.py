@@ -50,7 +50,7 @@ def ingest(
     intake = Intake(store, limits)
     with closing(connector), _rare_collections():
         passages = [_pass_through(connector, intake, listener)]
-        while (last := passages[-1]).total.pages and not last.brought.pages and last.started:
+        while (last := passages[-1]).was_done and last.started:
             passages.append(_pass_through(connector, intake, listener, Harvest(last.number, last.started)))
     final = next((passage for passage in reversed(passages) if passage.total.pages), passages[0])
     return IngestSummary(

@@ -47,6 +47,11 @@ class Passage:
         """What is done of the passage."""
         return self.found + self.brought
 
+    @property
+    def was_done(self) -> bool:
+        """Whether earlier runs had done the passage; a chain that had brought nothing was read again."""
+        return bool(self.found.pages) and not (self.brought.stored or self.brought.rejected)
+
     def run(self, pages: Iterable[Page]) -> None:
         """Follow every chain to its end.
 

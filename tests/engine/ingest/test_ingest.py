@@ -342,3 +342,32 @@ def test_the_record_of_a_part_survives_its_footer(store: Store) -> None:
     assert (record.pages, record.entries, record.announced, record.following) == (1, 1, 1, None)
     assert record.answered_at == (START + timedelta(hours=7)).isoformat()
     assert record == PartRecord.of(replace(store.structures.footer(part), cursor=record.to_json()))
+
+
+@dataclass
+class TwoRanges(Database):
+    """Entries in two chains: ids before `m`, and the others."""
+
+    concurrency: int = 2
+
+    def pages(self, previous: Harvest | None) -> Iterator[Page]:
+        (page,) = super().pages(previous)
+        for half in (0, 1):
+            payload = {"place": [*page.payload["place"][:2], 10 * half], "due": page.payload["due"]}
+            yield Page(str(payload["place"]), f"range {half}", payload)
+
+    def read(self, page: Page) -> PageContent:
+        content = super().read(page)
+        second = page.payload["place"][2] >= 10
+        wanted = [(name.as_py() >= "m") == second for name in content.candidates["source_id"]]
+        return replace(content, candidates=content.candidates.filter(pa.array(wanted, pa.bool_())))
+
+
+def test_updates_go_on_though_one_range_stays_empty(store: Store) -> None:
+    database = TwoRanges({"0": [crystal("a"), crystal("z")]}, hour=0)
+    ingest(database, store, LIMITS)
+    for hour, name in ((2, "b"), (4, "c"), (6, "d")):
+        database.entries[str(hour)] = [crystal(name)]
+        database.hour = hour
+        assert ingest(database, store, LIMITS).brought.stored == 1
+    assert ids(store) == ["a", "b", "c", "d", "z"]
