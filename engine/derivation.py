@@ -78,7 +78,8 @@ def complete(table: pa.Table, fetched_at: datetime | None = None) -> pa.Table:
     hashes = content_hashes(
         sites.offsets, sites.positions, sites.lattices, sites.periodic, numbers[occupation.sites]
     )
-    columns |= {"content_hash": pa.array(hashes, pa.binary(32))} | _compositions(sites, occupation)
+    columns |= {"content_hash": pa.array(hashes, pa.binary(32))}
+    columns |= _compositions(sites, occupation, with_assemblies(table))
     arrays = [
         columns[field.name] if field.name in columns else pa.nulls(len(table), field.type)
         for field in STRUCTURES
@@ -94,6 +95,13 @@ def structure_ids(table: pa.Table) -> pa.Array:
     return contiguous(pc.coalesce(table["structure_id"], derived))
 
 
+def with_assemblies(table: pa.Table) -> NDArray[np.bool_]:
+    """Rows (B,) some of whose sites exclude one another, so that not all are occupied at once."""
+    if "assemblies" not in table.column_names:
+        return np.zeros(len(table), dtype=bool)
+    return np.array(pc.fill_null(pc.list_value_length(table["assemblies"]), 0).to_numpy() > 0)
+
+
 def _lattices(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     if "lattice_vectors" in table.column_names:
         return table["lattice_vectors"]
@@ -107,7 +115,9 @@ def _where(rows: NDArray[np.bool_], values: pa.Array) -> pa.Array:
     return values.take(pa.array(np.arange(len(values)), mask=~rows))
 
 
-def _compositions(sites: StructureColumns, occupation: Occupation) -> dict[str, pa.Array]:
+def _compositions(
+    sites: StructureColumns, occupation: Occupation, alternatives: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
     """Columns that follow from what occupies the sites, as `compose` tells them of one structure."""
     rows, symbols, amounts = _amounts(sites, occupation)
     kinds = np.array([kind.atomic_number or 0 for kind in occupation.kinds], dtype=np.uint8)
@@ -116,7 +126,7 @@ def _compositions(sites: StructureColumns, occupation: Occupation) -> dict[str, 
     ordered[sites.site_rows[numbers == 0]] = False
     ends = np.cumsum(np.where(ordered, sites.nsites, 0))
     return {
-        "is_ordered": pa.array(ordered),
+        "is_ordered": pa.array(ordered & ~alternatives),
         "formula": _formulas(rows, symbols, amounts, len(sites)),
         "nelements": pa.array(np.bincount(rows, minlength=len(sites)), pa.int32()),
         "atomic_numbers": pa.ListArray.from_arrays(

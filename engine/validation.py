@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.coincidence import closest_pairs
 from engine.columns import StructureColumns, contiguous, fixed_size_values, list_offsets, rows_with_any
 from engine.conformance import Rows, conform, null_elements
-from engine.derivation import complete
+from engine.derivation import complete, with_assemblies
 from engine.errors import CrysiftError
 from engine.lattice import completed_cells
 from engine.occupation import Occupation
@@ -102,10 +102,12 @@ def validate(
     findings.note(_wrong_periodicity(candidates))
     findings.note(_unknown_species(candidates))
     sound, sites = _sound(candidates, findings)
-    for check in (_unusable_numbers, _wrong_lattices, _coincident_atoms):  # each needs what the last asks for
+    for check in (_unusable_numbers, _wrong_lattices):  # each needs what the last asks for
         findings.note(check(sites, limits), sound)
         if findings.faulty[sound].any():
             sound, sites = _sound(candidates, findings)
+    alternatives = with_assemblies(candidates)[sound]
+    findings.note(_coincident_atoms(sites, limits, alternatives), sound)
     accepted = complete(candidates.filter(~findings.faulty), moment)
     return accepted, rejects_of(candidates, findings, moment)
 
@@ -306,10 +308,13 @@ def _wrong_lattices(sites: StructureColumns, limits: StructureLimits) -> Iterato
     )
 
 
-def _coincident_atoms(sites: StructureColumns, limits: StructureLimits) -> Iterator[Fault]:
+def _coincident_atoms(
+    sites: StructureColumns, limits: StructureLimits, alternatives: NDArray[np.bool_]
+) -> Iterator[Fault]:
+    """Rows with atoms that are too close, where these are not ``alternatives`` of one another (B,)."""
     distances, pairs = closest_pairs(sites, limits.min_distance)
     yield Fault(
-        np.array(np.isfinite(distances)),
+        np.isfinite(distances) & ~alternatives,
         "CoincidentAtoms",
         lambda i: (
             f"sites {pairs[i, 0]} and {pairs[i, 1]} (periodic images included) are {distances[i]:.4g} Å "

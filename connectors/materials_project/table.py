@@ -13,7 +13,6 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from connectors.http import Patience
 from connectors.materials_project.documents import DOCUMENT, LEAVES, PLACES
 from connectors.materials_project.versions import in_time
-from connectors.optional import require
 from engine.errors import CrysiftError
 from engine.source import SourceInterruptedError
 
@@ -53,7 +52,6 @@ class SummaryTable:
             SourceInterruptedError: the bucket does not answer after bounded attempts.
             CrysiftError: there is no such table or version, or it is of a kind that cannot be read.
         """
-        require("deltalake", "connect", "the Materials Project's open data (mp:)")
         retrying = Retrying(
             stop=stop_after_attempt(OPENINGS),
             wait=wait_random_exponential(patience.first_wait, patience.longest_wait),

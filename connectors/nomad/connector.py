@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import orjson
 import pyarrow.compute as pc
 
+from connectors.entries import Failure, rejects_table
 from connectors.http import Client, Patience, Reply
-from connectors.nomad.mapping import EntryMapping, Reject, identity_of
+from connectors.nomad.mapping import EntryMapping, identity_of
 from engine.errors import CrysiftError
 from engine.source import Harvest, Page, PageContent
 
@@ -130,7 +131,7 @@ class NomadConnector:
             following = self._page(replace(place, after=cursor, listed=listed, size=size))
         return PageContent(
             candidates=candidates,
-            rejects=self._mapping.rejects_table(rejects),
+            rejects=rejects_table(self.source, rejects),
             following=following,
             announced=total,
             answered_at=reply.answered_at,
@@ -188,7 +189,7 @@ class NomadConnector:
                 return reply, place
             self._largest = min(self._largest, max(place.size // 2, SMALLEST_PAGE))
 
-    def _left_out(self, place: Place, entries: list[Any], cursor: str | None) -> list[Reject]:
+    def _left_out(self, place: Place, entries: list[Any], cursor: str | None) -> list[Failure]:
         """Entries that the index lists up to ``cursor``, but whose archive did not come with ``entries``."""
         listing = self._client.post(
             f"{self.api}/entries/query",
@@ -199,7 +200,7 @@ class NomadConnector:
         listed = filter(None, map(identity_of, listing.document["data"]))
         message = "NOMAD lists the entry, but delivers no archive of it; NOMAD has to process it again"
         return [
-            Reject(entry_id, "MissingArchive", message)
+            Failure(entry_id, "MissingArchive", message)
             for entry_id in listed
             if entry_id not in arrived and (cursor is None or entry_id <= cursor)
         ]

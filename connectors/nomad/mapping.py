@@ -1,16 +1,16 @@
 """Mapping the archives of NOMAD entries to the columns of the structures table."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.schema import LABELS, REJECTS, SPECIES, TIMESTAMP
+from connectors.entries import Failure, moment_of
+from engine.schema import LABELS, SPECIES, TIMESTAMP
 
 VECTORS = pa.list_(pa.list_(pa.float64()))
 """Of any length, since what a server sends may be of the wrong one: validation tells."""
@@ -51,15 +51,6 @@ class UnreadableEntryError(Exception):
 
 
 @dataclass(frozen=True)
-class Reject:
-    """Why the entry ``source_id``, empty where it has none, is no candidate."""
-
-    source_id: str
-    error_class: str
-    message: str
-
-
-@dataclass(frozen=True)
 class EntryMapping:
     """From entries, as ``entries/archive/query`` answers, to candidates and rejects of ``source``.
 
@@ -69,43 +60,26 @@ class EntryMapping:
     source: str
     gui: str
 
-    def tabulate(self, entries: Sequence[Any], label: str) -> tuple[pa.Table, list[Reject]]:
+    def tabulate(self, entries: Sequence[Any], label: str) -> tuple[pa.Table, list[Failure]]:
         """Return the candidates among ``entries``, in order, and the reasons for the others.
 
         ``label`` says where entries without an id came from.
         """
         rows: list[Row] = []
-        rejects: list[Reject] = []
+        rejects: list[Failure] = []
         for place, entry in enumerate(entries):
             try:
                 rows.append(self._row(entry))
             except (UnreadableEntryError, *WRONG_TYPE) as error:
                 identity = identity_of(entry)
                 message = str(error) if identity else f"entry {place} of {label}: {error}"
-                rejects.append(Reject(identity or "", _class_of(error), message))
+                rejects.append(Failure(identity or "", _class_of(error), message))
         try:
             table = _table(rows)
         except WRONG_TYPE:
             table, misfits = _convertible(rows)
             rejects += misfits
         return table.add_column(0, "source", pa.repeat(self.source, len(table))), rejects
-
-    def rejects_table(self, rejects: Iterable[Reject]) -> pa.Table:
-        """Tabulate the reasons."""
-        moment = datetime.now(UTC)
-        rows = [
-            {
-                "structure_id": f"{self.source}:{reject.source_id}" if reject.source_id else None,
-                "source": self.source,
-                "source_id": reject.source_id,
-                "error_stage": "read",
-                "error_class": reject.error_class,
-                "error_message": reject.message,
-                "fetched_at": moment,
-            }
-            for reject in rejects
-        ]
-        return pa.Table.from_pylist(rows, schema=REJECTS)
 
     def _row(self, entry: object) -> Row:
         """Values of ``COLUMNS``, lengths still in metres."""
@@ -136,7 +110,7 @@ class EntryMapping:
             self.gui + quote(entry_id, safe=""),
             metadata.get("license"),
             metadata.get("nomad_version"),
-            _moment(metadata.get("last_processing_time")),
+            moment_of(metadata.get("last_processing_time")),
             _extra(entry, _section(archive, "results", "material")),
         )
 
@@ -196,15 +170,6 @@ def _masses(definition: dict[str, Any]) -> list[Any] | None:
     return [mass] if isinstance(symbols, list) and len(symbols) == 1 else None
 
 
-def _moment(text: object) -> datetime | None:
-    """A time of NOMAD's, which is UTC where it does not say; None where it is none."""
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
-
-
 def _extra(entry: Any, material: dict[str, Any]) -> str | None:
     values = {
         "material_id": material.get("material_id"),
@@ -236,15 +201,15 @@ def _angstrom(metres: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(metres.offsets, _angstrom(metres.values), mask=metres.is_null())
 
 
-def _convertible(rows: Sequence[Row]) -> tuple[pa.Table, list[Reject]]:
+def _convertible(rows: Sequence[Row]) -> tuple[pa.Table, list[Failure]]:
     """The rows whose values have the types of their columns, found one by one, and what the others have."""
     sound: list[Row] = []
-    rejects: list[Reject] = []
+    rejects: list[Failure] = []
     for row in rows:
         try:
             _table([row])
         except WRONG_TYPE as error:
-            rejects.append(Reject(row[0], "WrongType", str(error)))
+            rejects.append(Failure(row[0], "WrongType", str(error)))
         else:
             sound.append(row)
     return _table(sound), rejects

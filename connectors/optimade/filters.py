@@ -1,6 +1,5 @@
 """Filters in OPTIMADE's language: the user's, checked by the grammar, and the conditions added to it."""
 
-from connectors.optional import require
 from engine.errors import CrysiftError
 
 
@@ -12,10 +11,9 @@ def checked(text: str | None) -> str | None:
     """
     if text is None or not text.strip():
         return None
-    require("optimade", "connect", "a filter in OPTIMADE's language")
     from lark.exceptions import UnexpectedInput
-    from optimade.exceptions import BadRequest  # type: ignore[import-untyped]
-    from optimade.filterparser import LarkParser  # type: ignore[import-untyped]
+    from optimade.exceptions import BadRequest
+    from optimade.filterparser import LarkParser
 
     try:
         LarkParser().parse(text)

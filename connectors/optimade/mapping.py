@@ -1,21 +1,20 @@
 """From entries of an OPTIMADE service to the columns of the structures table."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
+from connectors.entries import Failure, moment_of, rejects_table
 from engine.schema import (
     ASSEMBLIES,
     DIMENSION_TYPES,
     LABELS,
     LATTICE,
     POSITIONS,
-    REJECTS,
     SPECIES,
     TIMESTAMP,
 )
@@ -70,16 +69,20 @@ def tabulate(entries: Sequence[Any], origin: Origin, label: str) -> tuple[pa.Tab
     ``label`` says where entries without an id came from.
     """
     sound: list[Entry] = []
-    failures: list[tuple[str, MalformedError]] = []
+    failures: list[Failure] = []
     for number, entry in enumerate(entries):
         fault = _fault(entry)
         if fault is None:
             sound.append(entry)
         else:
-            failures.append((_name(entry) or f"entry {number} of {label}", fault))
+            failures.append(_failure(_name(entry) or f"entry {number} of {label}", fault))
     tables, misfits = _split(sound, origin)
-    failures += [(_name(entry), fault) for entry, fault in misfits]
-    return pa.concat_tables(tables), _rejects(failures, origin)
+    failures += [_failure(_name(entry), fault) for entry, fault in misfits]
+    return pa.concat_tables(tables), rejects_table(origin.source, failures)
+
+
+def _failure(name: str, fault: MalformedError) -> Failure:
+    return Failure(name, fault.error_class, str(fault))
 
 
 def _split(entries: list[Entry], origin: Origin) -> tuple[list[pa.Table], list[tuple[Entry, MalformedError]]]:
@@ -259,43 +262,18 @@ def _times(rows: Sequence[Entry], flags: Flags) -> pa.Array:
             return pa.array(values, pa.string()).cast(kind).cast(TIMESTAMP)
         except _MALFORMED:
             continue
-    times = [_time(value) for value in values]
+    times = [moment_of(value) for value in values]
     for i, (value, time) in enumerate(zip(values, times, strict=True)):
         if value is not None and time is None:
             flags.setdefault(i, []).append(NO_TIME)
     return pa.array(times, TIMESTAMP)
 
 
-def _time(value: Any) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(value)
-        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
 def _name(entry: Any) -> str:
-    """The id of an entry as it can be stored, empty where it is no text."""
+    """The id of an entry, empty where it is no text."""
     found = entry.get("id") if isinstance(entry, dict) else None
-    return found.encode(errors="backslashreplace").decode() if isinstance(found, str) else ""
+    return found if isinstance(found, str) else ""
 
 
 def _json(value: Any) -> str:
     return json.dumps(value)[:500]
-
-
-def _rejects(failures: Iterable[tuple[str, MalformedError]], origin: Origin) -> pa.Table:
-    moment = datetime.now(UTC)
-    rows = [
-        {
-            "structure_id": f"{origin.source}:{name}",
-            "source": origin.source,
-            "source_id": name,
-            "error_stage": "read",
-            "error_class": fault.error_class,
-            "error_message": " ".join(str(fault).split()).encode(errors="backslashreplace").decode(),
-            "fetched_at": moment,
-        }
-        for name, fault in failures
-    ]
-    return pa.Table.from_pylist(rows, schema=REJECTS)

@@ -8,7 +8,6 @@ from typing import Any
 from connectors.http import Patience
 from connectors.optimade.paging import Place, Plan
 from connectors.optimade.service import Service, normalized, service_at
-from connectors.optional import require
 from engine.errors import CrysiftError
 
 WEB = ("http://", "https://")
@@ -38,12 +37,7 @@ def base_urls(text: str, patience: Patience) -> list[str]:
 
 
 def providers() -> dict[str, str | None]:
-    """Return the registered providers by id, with the address of the index of each that has one.
-
-    Raises:
-        CrysiftError: the optimade package is not installed.
-    """
-    require("optimade", "connect", "the list of OPTIMADE providers")
+    """Return the registered providers by id, with the address of the index of each that has one."""
     text = files("optimade").joinpath("server/data/providers.json").read_text(encoding="utf-8")
     entries = json.loads(text)["data"]
     return {entry["id"]: _address(entry["attributes"].get("base_url")) for entry in entries}

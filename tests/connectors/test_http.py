@@ -34,7 +34,7 @@ from tests.servers.fault_proxy import (
     trickle,
 )
 
-BRIEF = Patience(attempts=3, first_wait=0.001, longest_wait=3.0, connect=1.0, silence=0.3, answer=1.0)
+BRIEF = Patience(attempts=3, first_wait=0.001, longest_wait=3.0, connect=2.0, silence=0.6, answer=1.2)
 SECRET = "4711-very-secret-0815"  # noqa: S105 -- of no service
 PASSING = [
     *[status(code) for code in sorted(http.RETRIED - {520, 522, 524})],
@@ -177,15 +177,14 @@ def test_all_clients_of_a_host_keep_its_rate_together(proxy: FaultProxy) -> None
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: clients[n % 2].get(f"{proxy.url}/page"), range(25)))
     assert time.monotonic() - started >= 1.99  # 10 at once, 10 after a second, 5 after two
-    moments = [request.moment for request in proxy.log]
-    assert all(later - earlier > 0.8 for earlier, later in zip(moments, moments[10:], strict=False))
 
 
 def test_rates_below_one_per_second_are_kept(proxy: FaultProxy) -> None:
     client = Client(per_second=0.8)
+    started = time.monotonic()
     for _ in range(2):
         client.get(f"{proxy.url}/page")
-    assert proxy.log[1].moment - proxy.log[0].moment > 1.2
+    assert time.monotonic() - started >= 1.24
 
 
 def test_an_answer_in_drops_is_cut_off_when_its_time_is_over(proxy: FaultProxy) -> None:
@@ -228,6 +227,15 @@ def test_expected_statuses_are_returned(proxy: FaultProxy, client: Client) -> No
     assert (smaller.status, smaller.document["path"]) == (403, "/smaller")
     busy = client.get(f"{proxy.url}/busy", expect={503})
     assert (busy.status, busy.document) == (503, {})
+
+
+def test_texts_are_asked_for_with_the_same_patience(proxy: FaultProxy, client: Client) -> None:
+    versions = Fault("", lambda _: Answer(200, {"content-type": "text/csv"}, b"version\n1\n"))
+    proxy.follow(Rule(status(502), times=2), Rule(versions, path="versions"), Rule(status(404)))
+    assert client.get_text(f"{proxy.url}/versions", expect={404}) == "version\n1\n"
+    assert len(proxy.log) == 3
+    proxy.follow(Rule(status(404)))
+    assert client.get_text(f"{proxy.url}/versions", expect={404}) is None
 
 
 def test_an_answer_that_is_not_the_one_asked_for_is_asked_again(proxy: FaultProxy, client: Client) -> None:
@@ -319,16 +327,17 @@ def test_what_is_no_address_is_refused_at_once(client: Client, url: str) -> None
 
 
 @pytest.mark.parametrize("code", [401, 500])
-def test_secrets_stay_in_their_header(code: int, caplog: pytest.LogCaptureFixture) -> None:
-    client = Client(per_second=1000, secret_headers={"x-api-key": SECRET}, patience=BRIEF)
+@pytest.mark.parametrize("prefix", ["", "Bearer "])
+def test_secrets_stay_in_their_header(code: int, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    client = Client(per_second=1000, secret_headers={"x-api-key": prefix + SECRET}, patience=BRIEF)
 
     def answer(request: Request) -> Answer:
-        return Answer(code, {}, f"the key {request.headers['x-api-key']} is wrong".encode())
+        return Answer(code, {}, f"the key {request.headers['x-api-key'].split()[-1]} is wrong".encode())
 
     with FaultProxy(answer) as proxy:
         with caplog.at_level(logging.DEBUG), pytest.raises(CrysiftError, match=r"key \*\*\* is") as caught:
             client.get(f"{proxy.url}/page")
-        assert all(request.headers["x-api-key"] == SECRET for request in proxy.log)
+        assert all(request.headers["x-api-key"] == prefix + SECRET for request in proxy.log)
         assert not any(SECRET in request.target for request in proxy.log)
     texts = [str(caught.value), repr(caught.value), repr(client), *map(str, chain_of(caught.value))]
     texts += [record.getMessage() for record in caplog.records]

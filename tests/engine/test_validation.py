@@ -114,6 +114,17 @@ def test_null_lattice_vectors_along_open_directions_become_zero() -> None:
     assert accepted["lattice_vectors"].to_pylist() == [[[4, 0, 0], [0, 4, 0], [0, 0, 0]]]
 
 
+def test_alternative_sites_may_coincide_and_make_a_structure_disordered() -> None:
+    groups = [{"sites_in_groups": [[0], [1]], "group_probabilities": [0.3, 0.7]}]
+    close = SALT | {"cartesian_site_positions": [[0, 0, 0], [0, 0.05, 0]]}
+    rows = [close | {"assemblies": groups}, close, SALT | {"source_id": "whole", "assemblies": []}]
+    table = pa.Table.from_pylist(rows, schema=FOREIGN.append(STRUCTURES.field("assemblies")))
+    accepted, rejected = validate(table, StructureLimits())
+    assert accepted["is_ordered"].to_pylist() == [False, True]
+    assert accepted["assemblies"][0].as_py() == groups
+    assert rejected["error_class"].to_pylist() == ["CoincidentAtoms"]
+
+
 def test_an_atom_without_any_neighbour_is_rejected_and_a_periodic_one_is_not() -> None:
     single: dict[str, Any] = {
         "nsites": 1,

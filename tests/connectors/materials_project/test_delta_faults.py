@@ -125,11 +125,3 @@ def test_a_damaged_file_is_named(
         all_of(opened())
     assert not isinstance(caught.value, SourceInterruptedError)
     assert "mp:@VERSION" in str(caught.value)
-
-
-def test_without_the_package_the_command_that_installs_it_is_told(
-    opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("connectors.optional.find_spec", lambda _: None)
-    with pytest.raises(CrysiftError, match=r"pip install 'crysift\[connect\]'"):
-        pages_of(opened())

@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -371,3 +372,10 @@ def test_updates_go_on_though_one_range_stays_empty(store: Store) -> None:
         database.hour = hour
         assert ingest(database, store, LIMITS).brought.stored == 1
     assert ids(store) == ["a", "b", "c", "d", "z"]
+
+
+def test_an_error_leaves_the_garbage_collector_as_it_was(store: Store) -> None:
+    before = gc.get_threshold()
+    with pytest.raises(CrysiftError, match="gone"):
+        ingest(ListedPages({"0": [crystal("a")]}, fail_at="0"), store, LIMITS)
+    assert gc.get_threshold() == before
