@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from models.training.train import Epoch
 
 
+_CONNECTORS = logging.getLogger("connectors")
+
 INGEST = "ingest"
 """Name of the bar of the pages of a source; how many rows they hold together is not known beforehand."""
 
@@ -42,6 +45,18 @@ class _RateColumn(ProgressColumn):
         return Text(f"{rate:,.{0 if rate >= 10 else 1}f} {task.fields['unit']}/s", style="cyan")
 
 
+class _Notes(logging.Handler):
+    """Passes on what connectors say while they wait for a server."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one remark above the bars."""
+        self._console.note(record.getMessage())
+
+
 class ProgressBars:
     """Draws a run on stderr: for each stage the structures done, per second and failed, and the time left."""
 
@@ -49,6 +64,7 @@ class ProgressBars:
         self._console = console
         self._tasks: dict[str, TaskID] = {}
         self._failed: dict[str, int] = {}
+        self._notes = _Notes(console)
         self._bars = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description:<20}"),
@@ -64,6 +80,7 @@ class ProgressBars:
     def __enter__(self) -> Self:
         """Start drawing."""
         self._bars.start()
+        _CONNECTORS.addHandler(self._notes)
         return self
 
     def __exit__(
@@ -72,6 +89,7 @@ class ProgressBars:
         """Leave the bars as they are."""
         if kind is None:
             self._end(INGEST)
+        _CONNECTORS.removeHandler(self._notes)
         self._bars.stop()
 
     def __call__(self, event: events.Event) -> None:

@@ -1,5 +1,7 @@
 """What the progress bars tell."""
 
+import logging
+
 import pytest
 
 from engine.execution import PageDone, PartDone, StageFinished, StageStarted
@@ -34,3 +36,11 @@ def test_a_stage_without_rows_has_neither_bar_nor_note(capsys: pytest.CaptureFix
         bars(StageFinished("stage", 1, 0, 0, 0, 0.1))
         assert not bars._bars.tasks
     assert "stage" not in capsys.readouterr().err
+
+
+def test_what_a_connector_says_while_it_waits_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("connectors.http")
+    with ProgressBars(Console()):
+        log.warning("db.example: 503 Service Unavailable; attempt %d of 8 in 2.0 s", 2)
+    assert capsys.readouterr().err.count("attempt 2 of 8") == 1
+    assert not logging.getLogger("connectors").handlers
