@@ -23,11 +23,13 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-figures: .venv/installed ## Measure, and write the figures into README.md (FIGURES_SOURCE: structures to measure on).
+figures: .venv/installed-dev ## Measure, and write the figures into README.md (FIGURES_SOURCE: structures to measure on).
 	mkdir -p build
 	$(BIN)/crysift bench soap --source $(FIGURES_SOURCE) --json > build/soap.json
 	$(BIN)/crysift bench inference --json > build/inference.json
-	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json
+	$(BIN)/crysift bench ingest --source $(FIGURES_SOURCE) --json > build/ingest.json
+	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json build/ingest.json
+	$(BIN)/python -m jobs.bench.plot docs/ingest-memory.svg build/ingest.json
 
 fault-table: .venv/installed-dev ## Break servers in every way, and write what became of it into connectors/README.md.
 	CRYSIFT_WRITE_FAULT_TABLE=1 $(BIN)/pytest -q tests/integration/test_ingest_faults.py

@@ -59,7 +59,7 @@ class MaterialsProjectDelta:
     selection: Selection
     patience: Patience = field(default_factory=Patience)
     source: str = SOURCE
-    concurrency: int = 2
+    concurrency: int = 4
     live: bool = False
     _held: dict[tuple[str, int], pa.Table] = field(default_factory=dict, init=False, repr=False)
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)

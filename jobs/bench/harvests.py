@@ -52,7 +52,7 @@ def to_parquet(source: str, count: int, query: str | None = None, listener: List
 
 def by_optimade_client(address: str, count: int) -> None:
     """Fetch ``count`` entries, a whole number of pages, with the reference client."""
-    from optimade.client import OptimadeClient  # type: ignore[import-untyped]
+    from optimade.client import OptimadeClient
 
     client = OptimadeClient(address, max_results_per_provider=count, silent=True)
     found = client.get(response_fields=list(FIELDS))["structures"][""][address]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,11 @@ class Curve:
     y: str
     points: tuple[tuple[float, float], ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the curve as JSON values."""
+        points = [[x, y] for x, y in self.points]
+        return {"name": self.name, "x": self.x, "y": self.y, "points": points}
+
 
 @dataclass(frozen=True)
 class BenchmarkReport:
@@ -97,7 +102,7 @@ class BenchmarkReport:
             "versions": versions(),
             "figures": [figure.as_json() for figure in self.figures],
             "remarks": list(self.remarks),
-            "curves": [asdict(curve) for curve in self.curves],
+            "curves": [curve.as_json() for curve in self.curves],
         }
 
 
