@@ -207,7 +207,7 @@ class Client:
         try:
             response, body = self._receive(request)
         except httpx.RequestError as error:
-            raise _PassingError(f"{type(error).__name__}: {error}") from error
+            raise _PassingError(self._clean(f"{type(error).__name__}: {error}")) from None
         if response.status_code in RETRIED and response.status_code not in expect:
             raise self._busy(response, body)
         if not response.is_success and response.status_code not in expect:

@@ -57,10 +57,13 @@ class PageContent:
 
 @dataclass(frozen=True)
 class Harvest:
-    """A completed passage through a live source: its number, from 0, and its start by the source's clock."""
+    """A passage through a live source that came to its end: its number, from 0.
+
+    ``started`` is its start by the source's clock; None where the next one must read everything again.
+    """
 
     number: int
-    started: datetime
+    started: datetime | None
 
 
 class Connector(Protocol):
@@ -78,8 +81,8 @@ class Connector(Protocol):
     def pages(self, previous: Harvest | None) -> Iterator[Page]:
         """Yield the first page of each chain; all pages, where they are known without reading.
 
-        With ``previous``, those of a new passage for what is new or changed since; none where the keys of the
-        pages themselves tell what changed.
+        With ``previous``, those of a new passage for what is new or changed since its start; none where the
+        keys of the pages themselves tell what changed.
         """
 
     def read(self, page: Page) -> PageContent:

@@ -91,6 +91,14 @@ Oasis = Annotated[
         show_default=False,
     ),
 ]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="Read a database that is complete in the store once more as a whole, not only what it says is new.",
+        rich_help_panel=INPUT,
+    ),
+]
 MaxSites = Annotated[
     int, typer.Option("--max-sites", help="Reject structures with more atoms.", min=1, rich_help_panel=INPUT)
 ]

@@ -45,10 +45,15 @@ def recorded_run(
 
 
 def ingest_all(
-    connectors: Sequence[Connector], store: Store, limits: StructureLimits, listener: Listener
+    connectors: Sequence[Connector],
+    store: Store,
+    limits: StructureLimits,
+    listener: Listener,
+    *,
+    full: bool = False,
 ) -> list[IngestSummary]:
-    """Bring structures from all sources into the store; return what each brought."""
-    summaries = [ingest(connector, store, limits, listener) for connector in connectors]
+    """Bring structures from all sources into the store, as ``ingest`` does; return what each brought."""
+    summaries = [ingest(connector, store, limits, listener, full=full) for connector in connectors]
     if not any(summary.parts for summary in summaries):
         raise CrysiftError("the sources hold no structures: their tables have no rows")
     return summaries

@@ -110,7 +110,8 @@ class NomadConnector:
         passage, since = 0, None
         if previous is not None:
             passage = previous.number + 1
-            since = (previous.started - LOOK_BACK).isoformat(timespec="seconds")
+            if previous.started is not None:
+                since = (previous.started - LOOK_BACK).isoformat(timespec="seconds")
         for lower, upper in zip((None, *BOUNDS), (*BOUNDS, None), strict=True):
             yield self._page(Place(lower, upper, passage, since))
 

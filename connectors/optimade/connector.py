@@ -1,7 +1,6 @@
 """A database that speaks OPTIMADE, as a source of structures."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +17,7 @@ from connectors.optimade.mapping import Origin, tabulate
 from connectors.optimade.paging import Place, Plan
 from connectors.optimade.providers import base_urls
 from connectors.optimade.service import TOO_MUCH, service_at
+from engine.background import in_background
 from engine.source import Harvest, Page, PageContent
 
 LOOK_BACK = timedelta(days=1)
@@ -73,7 +73,7 @@ class OptimadeConnector:
         deletes stays in the store.
         """
         passage = previous.number + 1 if previous else 0
-        since = (previous.started - LOOK_BACK).isoformat() if previous else None
+        since = (previous.started - LOOK_BACK).isoformat() if previous and previous.started else None
         yield self._page({"passage": passage, "since": since})
 
     def read(self, page: Page) -> PageContent:
@@ -84,8 +84,8 @@ class OptimadeConnector:
             cursor, remarks = self._begin(cursor)
         plan, places = Plan(**cursor["plan"]), [Place(**place) for place in cursor["places"]]
         unread = [place for place in places if not place.done]
-        with ThreadPoolExecutor(len(unread)) as pool:
-            steps = dict(zip(unread, pool.map(partial(self._step, plan), unread), strict=True))
+        reading = {place: in_background(partial(self._step, plan), place) for place in unread}
+        steps = {place: future.result() for place, future in reading.items()}
         places = [steps[place].following if place in steps else place for place in places]
         remarks += [remark for step in steps.values() for remark in step.remarks]
         totals = [place.total for place in places]

@@ -1,7 +1,7 @@
 """Pages of one chain on their way to one part."""
 
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 
 import pyarrow as pa
@@ -84,7 +84,7 @@ class Batch:
         accepted = pa.concat_tables([STRUCTURES.empty_table(), *self.accepted])
         return accepted, pa.concat_tables([REJECTS.empty_table(), *self.rejects])
 
-    def record(self, limits: StructureLimits) -> PartRecord:
+    def record(self, limits: StructureLimits, moment: datetime) -> PartRecord:
         """What the footer of the part is to say."""
         return PartRecord(
             label=self.first.label,
@@ -97,7 +97,7 @@ class Batch:
             dropped=self.dropped,
             announced=self.announced,
             answered_at=self.answered_at.isoformat() if self.answered_at else None,
-            ingested_at=datetime.now(UTC).isoformat(),
+            ingested_at=moment.isoformat(timespec="microseconds"),
             remarks=tuple(self.remarks),
             following=self.following,
         )

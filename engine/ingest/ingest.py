@@ -36,13 +36,19 @@ class IngestSummary:
 
 
 def ingest(
-    connector: Connector, store: Store, limits: StructureLimits, listener: Listener = ignore
+    connector: Connector,
+    store: Store,
+    limits: StructureLimits,
+    listener: Listener = ignore,
+    *,
+    full: bool = False,
 ) -> IngestSummary:
     """Bring every page of a source into the store once.
 
     A passage that an earlier run left unfinished is finished; where all was done, what is new or changed
-    since is fetched. A structure that the store holds unchanged is not stored again; a changed one is a new
-    row, of which the earlier ones become history.
+    since is fetched, or everything once more: with ``full``, and where entries were missing. A structure
+    that the store holds unchanged is not stored again; a changed one is a new row, of which the earlier ones
+    become history.
 
     Raises:
         CrysiftError: the source or the store cannot be used as they are, or the limits differ.
@@ -51,7 +57,8 @@ def ingest(
     with closing(connector), _rare_collections():
         passages = [_pass_through(connector, intake, listener)]
         while (last := passages[-1]).was_done and last.started:
-            passages.append(_pass_through(connector, intake, listener, Harvest(last.number, last.started)))
+            since = None if full or last.total.missing else last.started
+            passages.append(_pass_through(connector, intake, listener, Harvest(last.number, since)))
     final = next((passage for passage in reversed(passages) if passage.total.pages), passages[0])
     return IngestSummary(
         source=connector.source,

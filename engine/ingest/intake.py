@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 import numpy as np
@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
 from engine.ingest.batch import Batch
-from engine.ingest.known import Entries, KnownStructures, State, entries_of, text_hashes
+from engine.ingest.known import Entries, KnownRejects, KnownStructures, State, entries_of
 from engine.schema import STRUCTURES
 from engine.source import PageContent
 from engine.store import Store
 from engine.store.record import PartRecord
 from engine.validation import Fault, Findings, StructureLimits, rejects_of, validate
-
-REJECT_IDENTITY = ["structure_id", "error_class", "error_message"]
 
 
 @dataclass(frozen=True)
@@ -54,21 +52,21 @@ class Intake:
         rejects = pa.concat_tables([content.rejects, invalid])
         return Vetted(content, valid, entries, states, holders, rejects, moment)
 
-    def take(self, page: Vetted, batch: Batch, *, again: bool, final: Collection[str]) -> None:
-        """Add a page to the batch, less what the store holds unchanged.
+    def take(self, page: Vetted, batch: Batch, final: Collection[str]) -> None:
+        """Add a page to the batch, less the rows and rejects that the store holds unchanged.
 
-        With ``again``, where a source is passed through once more, rejects that the store holds word for word
-        are left out as well. An id that a ``final`` part holds is not revised: it came twice in the source.
+        An id that a ``final`` part holds is not revised: it came twice in the source.
         """
         chosen, repeated = _choose(page, np.isin(page.holders, list(final)))
         accepted = page.valid if chosen.all() else page.valid.filter(chosen)
         rejects = pa.concat_tables([page.rejects, repeated])
-        fresh = rejects.filter(~np.isin(_reject_hashes(rejects), self._told)) if again else rejects
+        told, told_in = self._known_rejects.find(rejects)
         same = page.states == State.SAME
-        batch.known += int(same.sum()) + len(rejects) - len(fresh)
-        batch.known_in |= set(np.unique(page.holders[same]).tolist()) - {batch.part}
+        batch.known += int(same.sum()) + int(told.sum())
+        batch.known_in |= (told_in | set(np.unique(page.holders[same]).tolist())) - {batch.part}
         batch.replaced += int((page.states[chosen] == State.CHANGED).sum())
-        batch.extend(page.content, accepted.replace_schema_metadata(STRUCTURES.metadata), fresh)
+        accepted = accepted.replace_schema_metadata(STRUCTURES.metadata)
+        batch.extend(page.content, accepted, rejects.filter(~told))
         self.known.add(page.entries[chosen], batch.part)
 
     def revises(self, page: Vetted, batch: Batch) -> bool:
@@ -76,34 +74,57 @@ class Intake:
         return bool((page.holders[page.states == State.CHANGED] == batch.part).any())
 
     @cached_property
-    def _told(self) -> NDArray[np.uint64]:
-        """What identifies the rejects that the store held before."""
-        return _reject_hashes(self.store.rejects.scan(REJECT_IDENTITY).to_table())
+    def _known_rejects(self) -> KnownRejects:
+        return KnownRejects.of(self.store)
 
     def commit(self, batch: Batch, record: PartRecord) -> bool:
-        """Write the batch; returns False, having written nothing, where another run has just committed it.
+        """Write the batch; returns False where another run has meanwhile committed it, or any of its ids.
 
         The rejects part is committed before the structures part, which completes the batch; a run killed in
-        between writes the same two parts again.
+        between writes the same two parts again. After False, nothing is known and all is to be read again.
         """
         part = batch.part
-        if part in self.store.structures.part_names():
+        if self._was_overtaken(batch):
             self.known = KnownStructures()
             return False
         accepted, rejects = batch.tables()
         rows_in, failed = len(accepted) + len(rejects), len(rejects)
         if failed or part in self.store.rejects.part_names():  # an interrupted run may have left others
             self.store.rejects.commit(part, rejects, source_part=None, rows_in=rows_in, failed=failed, cost=0)
-        self.store.structures.commit(
-            part,
-            accepted,
-            source_part=None,
-            rows_in=rows_in,
-            failed=failed,
-            cost=batch.cost,
-            cursor=record.to_json(),
-        )
+        try:
+            self.store.structures.commit(
+                part,
+                accepted,
+                source_part=None,
+                rows_in=rows_in,
+                failed=failed,
+                cost=batch.cost,
+                cursor=record.to_json(),
+                exclusive=True,
+            )
+        except FileExistsError:
+            self.known = KnownStructures()
+            return False
         return True
+
+    def record_of(self, batch: Batch) -> PartRecord:
+        """What the footer of the batch's part is to say; later than all parts in the store, by any clock."""
+        now = datetime.now(UTC)
+        if self.known.newest:
+            now = max(now, datetime.fromisoformat(self.known.newest) + timedelta(microseconds=1))
+        record = batch.record(self.limits, now)
+        self.known.newest = record.ingested_at
+        return record
+
+    def _was_overtaken(self, batch: Batch) -> bool:
+        """Whether the batch, or one of its ids, is in a part that another run has just committed."""
+        structures = self.store.structures
+        fresh = structures.part_names() - self.known.index.keys()
+        if batch.part in structures.part_names():
+            return True
+        mine = pa.concat_tables([STRUCTURES.empty_table(), *batch.accepted])["structure_id"]
+        theirs = (structures.read(part, ["structure_id"])["structure_id"] for part in fresh)
+        return any(pc.any(pc.is_in(ids, mine.combine_chunks())).as_py() for ids in theirs)
 
     def check_limits(self, record: PartRecord) -> None:
         """Raise CrysiftError, naming what differs, where a part was ingested with other limits."""
@@ -117,11 +138,6 @@ class Intake:
                 f"{record.label} is in the store, accepted with other limits ({'; '.join(differing)}): "
                 "ask for the same limits, or name another store"
             )
-
-
-def _reject_hashes(rejects: pa.Table) -> NDArray[np.uint64]:
-    columns = (pc.fill_null(rejects[name], "") for name in REJECT_IDENTITY)
-    return text_hashes(pc.binary_join_element_wise(*columns, "\0"))
 
 
 def _choose(page: Vetted, final: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], pa.Table]:

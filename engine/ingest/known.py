@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import contiguous
-from engine.store import Table
+from engine.store import Store, Table
 from engine.store.record import PartRecord
 
 Hashes = NDArray[np.uint64]
@@ -19,6 +20,7 @@ Entries = NDArray[np.void]
 
 ENTRY = np.dtype([("id", "<u8"), ("content", "<u8"), ("place", "<u8"), ("part", "<i4")])
 NOWHERE = 0
+REJECT_IDENTITY = ["structure_id", "error_class", "error_message"]
 COLUMNS = ["structure_id", "content_hash", "url", "license", "deprecated"]
 
 
@@ -42,27 +44,30 @@ class KnownStructures:
     """
 
     parts: list[str] = field(default_factory=list)
+    newest: str = ""
+    """When the latest of the parts in the store was ingested (ISO 8601)."""
     _runs: list[Entries] = field(default_factory=list)
-    _index: dict[str, int] = field(default_factory=dict)
+    index: dict[str, int] = field(default_factory=dict)
 
     def catch_up(self, structures: Table) -> set[str]:
         """Put in what was committed since the last call, by whatever run; return the names of all parts."""
         names = structures.part_names()
-        unseen = names - self._index.keys()
+        unseen = names - self.index.keys()
         fresh = [(PartRecord.of(structures.footer(part)).ingested_at, part) for part in unseen]
-        for _, part in sorted(fresh):
+        for moment, part in sorted(fresh):
             self.add(entries_of(structures.read(part, COLUMNS)), part)
+            self.newest = max(self.newest, moment)
         return names
 
     def add(self, rows: Entries, part: str) -> None:
         """Put in rows that ``part`` holds, none of one id; they supersede what was held under their ids."""
-        if part not in self._index:
-            self._index[part] = len(self.parts)
+        if part not in self.index:
+            self.index[part] = len(self.parts)
             self.parts.append(part)
         if not len(rows):
             return
         run = rows[np.argsort(rows["id"], kind="stable")]
-        run["part"] = self._index[part]
+        run["part"] = self.index[part]
         while self._runs and len(self._runs[-1]) <= len(run):
             run = _merged(self._runs.pop(), run)
         self._runs.append(run)
@@ -88,6 +93,38 @@ def _merged(older: Entries, newer: Entries) -> Entries:
     return both[np.argsort(both["id"], kind="stable")]
 
 
+@dataclass
+class KnownRejects:
+    """Rejects of completed parts, by 64-bit hashes of their ids, classes and messages; in 12 bytes each."""
+
+    parts: list[str]
+    hashes: Hashes
+    holders: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Read them part by part; a part that a killed run left incomplete does not count."""
+        parts = sorted(store.rejects.part_names() & store.structures.part_names())
+        hashes = [_reject_hashes(store.rejects.read(part, REJECT_IDENTITY)) for part in parts]
+        holders = np.repeat(np.arange(len(parts), dtype=np.int32), [len(each) for each in hashes])
+        found, first = np.unique(np.concatenate([np.array([], "<u8"), *hashes]), return_index=True)
+        return cls(parts, found, holders[first])
+
+    def find(self, rejects: pa.Table) -> tuple[NDArray[np.bool_], set[str]]:
+        """Which of the rejects the store has word for word (B,), and the parts that have them."""
+        hashes = _reject_hashes(rejects)
+        if not len(self.hashes):
+            return np.zeros(len(hashes), dtype=bool), set()
+        places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+        found = self.hashes[places] == hashes
+        return found, {self.parts[i] for i in np.unique(self.holders[places[found]])}
+
+
+def _reject_hashes(rejects: pa.Table) -> Hashes:
+    columns = (pc.fill_null(rejects[name], "") for name in REJECT_IDENTITY)
+    return text_hashes(pc.binary_join_element_wise(*columns, "\0"))
+
+
 def entries_of(rows: pa.Table) -> Entries:
     """What is to be known of rows (B,): hashes of their ids, contents and places.
 
@@ -99,7 +136,7 @@ def entries_of(rows: pa.Table) -> Entries:
     entries = np.zeros(len(rows), ENTRY)
     entries["id"] = text_hashes(rows["structure_id"])
     entries["content"] = np.frombuffer(digests, dtype="<u8")[::4] ^ text_hashes(terms)
-    entries["place"] = text_hashes(rows["url"])
+    entries["place"] = text_hashes(pc.replace_substring_regex(rows["url"], "^https?://", ""))
     return entries
 
 

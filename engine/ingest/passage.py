@@ -101,7 +101,7 @@ class Passage:
                 return
             chain.batch = Batch(read)
         final = () if self.connector.live else {*self.own, chain.batch.part}
-        self.intake.take(page, chain.batch, again=self.number > 0, final=final)
+        self.intake.take(page, chain.batch, final)
         if not chain.batch.is_full and following == content.following:
             return
         if self._commit(chain):
@@ -111,26 +111,31 @@ class Passage:
                 chain.batch = Batch(following)
 
     def _commit(self, chain: Chain) -> bool:
-        """Commit the chain's batch; where another run has just done so, go on behind it and return False."""
+        """Commit the chain's batch; where another run came first, read all that is open anew: False."""
         started = time.perf_counter()
         batch = chain.batch
-        record = batch.record(self.intake.limits)
+        record = self.intake.record_of(batch)
         whole = batch.first == chain.start and batch.following is None
         if self.number > 0 and whole and batch.brings_nothing:
             self.brought.add(record, 0, 0)  # asked again next time, instead of a part without rows
             return True
         if not self.intake.commit(batch, record):
-            self._open.remove(chain)
-            self._reader.forget(chain)
-            self._done = self.intake.store.structures.part_names()
-            page = self._first_missing(batch.first)
-            self._begin([Chain(chain.start, page)] if page else [])
+            self._begin_again()
             return False
         self._done.add(batch.part)
         self.brought.add(record, batch.rows, batch.failed)
         self._note(batch.part, record)
         self._tell(record, batch.rows, batch.failed, started, skipped=False)
         return True
+
+    def _begin_again(self) -> None:
+        """Go on with every open chain behind what is in the store by now."""
+        self._done = self.intake.store.structures.part_names()
+        interrupted, self._open = self._open, set()
+        for chain in interrupted:
+            self._reader.forget(chain)
+        missing = [(chain.start, self._first_missing(chain.batch.first)) for chain in interrupted]
+        self._begin([Chain(start, page) for start, page in missing if page is not None])
 
     def _note(self, part: str, record: PartRecord) -> None:
         self.own.add(part)

@@ -2,8 +2,8 @@
 
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from threading import Thread
 
+from engine.background import in_background
 from engine.ingest.batch import Batch
 from engine.source import Connector, Page, PageContent
 
@@ -25,7 +25,7 @@ class Chain:
 class PageReader:
     """Up to ``connector.concurrency`` pages in flight, never two of one chain.
 
-    The threads are daemons, one a page: a run that ends early waits for no server.
+    A run that ends early waits for no server.
     """
 
     connector: Connector
@@ -43,15 +43,7 @@ class PageReader:
 
     def ask(self, chain: Chain) -> None:
         """Begin to read the chain's page."""
-        future: Future[PageContent] = Future()
-        self._in_flight[future] = chain
-        Thread(target=self._read, args=(chain.page, future), daemon=True).start()
-
-    def _read(self, page: Page, future: Future[PageContent]) -> None:
-        try:
-            future.set_result(self.connector.read(page))
-        except BaseException as error:  # noqa: BLE001 -- raised again by `next_answer`
-            future.set_exception(error)
+        self._in_flight[in_background(self.connector.read, chain.page)] = chain
 
     def forget(self, chain: Chain) -> None:
         """Expect no answer for a chain any more."""

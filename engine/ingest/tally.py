@@ -45,6 +45,11 @@ class Tally:
         """Return the counts as JSON values."""
         return asdict(self)
 
+    @property
+    def missing(self) -> int:
+        """Entries that were announced and did not arrive."""
+        return max(0, (self.announced or 0) - self.entries)
+
     def shortfall(self) -> str | None:
         """What to say where the counts do not agree, or None."""
         faults = []

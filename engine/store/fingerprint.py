@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from engine.stage import Stage
     from engine.store.table import Table
 
+INGEST_REVISION = 2
+"""Raised when ingest writes other columns, hashes or records than before."""
 _SHOWN = 12
 
 
@@ -55,7 +57,9 @@ class Fingerprint:
     @classmethod
     def ingested(cls, table: str) -> Self:
         """Fingerprint of a table that a connector fills: no settings, no source."""
-        return cls(table, SCHEMA_VERSION, revision=1, settings={}, model=None, source_table=None)
+        return cls(
+            table, SCHEMA_VERSION, revision=INGEST_REVISION, settings={}, model=None, source_table=None
+        )
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Self:

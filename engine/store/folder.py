@@ -92,22 +92,23 @@ class Folder:
         """Time of the file's last change, seconds since the epoch."""
         return float(self.filesystem.modified(self.path(name)).timestamp())
 
-    def put(self, name: str, data: bytes, check: Check | None = None) -> None:
+    def put(self, name: str, data: bytes, check: Check | None = None, *, exclusive: bool = False) -> None:
         """Write a whole file or nothing: temporary, fsync, ``check``, rename, fsync; or one PUT.
 
-        ``check`` gets the written file before readers can see it; on an object store, after the PUT.
+        ``check`` gets the written file before readers can see it; on an object store, after the PUT. With
+        ``exclusive``, a file of this name stays as it is and FileExistsError is raised (local disks only).
         Raises CrysiftError when the disk is full; no half file remains, whatever is raised.
         """
         if self.is_local:
             with full_disk_explained(self, len(data)):
-                self._put_local(name, data, check)
+                self._put_local(name, data, check, exclusive=exclusive)
             return
         self.filesystem.pipe_file(self.path(name), data)
         if check is not None:
             with self.open(name) as written:
                 check(written)
 
-    def _put_local(self, name: str, data: bytes, check: Check | None) -> None:
+    def _put_local(self, name: str, data: bytes, check: Check | None, *, exclusive: bool) -> None:
         folder = Path(self.url)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / _temporary_name(name)
@@ -119,7 +120,8 @@ class Folder:
             if check is not None:
                 with temporary.open("rb") as written:
                     check(written)
-            temporary.replace(folder / name)
+            if not (exclusive and _link(temporary, folder / name)):
+                temporary.replace(folder / name)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -194,6 +196,20 @@ def _is_running(pid: int, started: int) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    """Name a file unless the name is taken (FileExistsError); False on a disk without hard links."""
+    try:
+        target.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        return False
+    temporary.unlink()
+    return True
 
 
 def _fsync_directory(folder: Path) -> None:

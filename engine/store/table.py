@@ -72,11 +72,12 @@ class Table:
         cost: float,
         source_hash: str | None = None,
         cursor: str | None = None,
+        exclusive: bool = False,
     ) -> PartFooter:
         """Write a part so that readers see all of it or nothing; replaces a part of the same name.
 
         ``source_hash`` is the content hash of ``source_part``. Returns the part's footer. Raises CrysiftError
-        when the disk is full.
+        when the disk is full, and with ``exclusive`` FileExistsError where there is a part of the name.
         """
 
         def describe(content_hash: str) -> PartFooter:
@@ -101,7 +102,7 @@ class Table:
                 if found != footer or rows != table.num_rows:
                     raise ValueError(f"{rows} rows read back, {table.num_rows} written")
 
-        self.folder.put(part_name + SUFFIX, data, check)
+        self.folder.put(part_name + SUFFIX, data, check, exclusive=exclusive)
         return footer
 
     def read(self, part_name: str, columns: Sequence[str] | None = None) -> pa.Table:

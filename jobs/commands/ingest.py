@@ -21,6 +21,7 @@ def ingest(
     include_nc: options.IncludeNc = False,
     include_deprecated: options.IncludeDeprecated = False,
     oasis: options.Oasis = None,
+    full: options.Full = False,
     max_sites: options.MaxSites = options.MAX_SITES,
     min_distance: options.MinDistance = options.MIN_DISTANCE,
     quiet: options.Quiet = False,
@@ -56,7 +57,7 @@ def ingest(
         opened = Store.open(store, create=True)
         record = {"sources": [connector.describe() for connector in connectors], "limits": asdict(limits)}
         with ProgressBars(console) as bars, recorded_run(opened, "ingest", record, bars) as (run, tell):
-            summaries = ingest_all(connectors, opened, limits, tell)
+            summaries = ingest_all(connectors, opened, limits, tell, full=full)
             summary = _summary(opened, summaries)
             run.finish(summary)
         _report(console, summary)

@@ -1,7 +1,7 @@
 import gc
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from engine.errors import CrysiftError
 from engine.execution.events import Event, PageDone
 from engine.execution.packing import row_costs
 from engine.ingest import ingest, part_name
+from engine.ingest.batch import Batch
+from engine.ingest.intake import Intake, Vetted
 from engine.schema import REJECTS
 from engine.source import PAGE_ROWS, Harvest, Page, PageContent, SourceInterruptedError
-from engine.store import PartRecord, Store
+from engine.store import PartRecord, Store, Superseded
 from engine.structure import Structure, candidates_table
 from engine.validation import StructureLimits
 
@@ -77,7 +79,8 @@ class Database:
         return {}
 
     def pages(self, previous: Harvest | None) -> Iterator[Page]:
-        since = 0 if previous is None else int((previous.started - START) / timedelta(hours=1))
+        started = previous.started if previous and previous.started else START
+        since = int((started - START) / timedelta(hours=1))
         number = 0 if previous is None else previous.number + 1
         due = [hour for hour in self.entries if int(hour) >= since]
         yield self._page([number, since, 0], due)
@@ -94,8 +97,7 @@ class Database:
         number, since, index = page.payload["place"]
         following = self._page([number, since, index + 1], later) if later else None
         clock = START + timedelta(hours=self.hour)
-        total = sum(map(len, self.entries.values())) if self.announced is None else self.announced
-        return PageContent(candidates_table(rows), REJECTS.empty_table(), following, total, clock)
+        return PageContent(candidates_table(rows), REJECTS.empty_table(), following, self.announced, clock)
 
     def close(self) -> None:
         pass
@@ -337,7 +339,7 @@ def test_announced_and_fetched_counts_are_reconciled(store: Store, announced: in
 
 
 def test_the_record_of_a_part_survives_its_footer(store: Store) -> None:
-    ingest(Database({"0": [crystal("a")]}, hour=7), store, LIMITS)
+    ingest(Database({"0": [crystal("a")]}, hour=7, announced=1), store, LIMITS)
     (part,) = store.structures.part_names()
     record = PartRecord.of(store.structures.footer(part))
     assert (record.pages, record.entries, record.announced, record.following) == (1, 1, 1, None)
@@ -379,3 +381,80 @@ def test_an_error_leaves_the_garbage_collector_as_it_was(store: Store) -> None:
     with pytest.raises(CrysiftError, match="gone"):
         ingest(ListedPages({"0": [crystal("a")]}, fail_at="0"), store, LIMITS)
     assert gc.get_threshold() == before
+
+
+def test_after_a_shortfall_everything_is_read_again_until_nothing_is_missing(store: Store) -> None:
+    database = Database({"0": [crystal("a")]}, hour=3, announced=2)
+    assert "1 are missing" in (ingest(database, store, LIMITS).shortfall or "")
+    assert "1 are missing" in (ingest(database, store, LIMITS).shortfall or "")
+    database.entries["0"].append(crystal("b"))  # it was there all the time, and older than the last passage
+    assert ingest(database, store, LIMITS).shortfall is None
+    assert ids(store) == ["a", "b"]
+
+
+def test_a_full_passage_finds_what_a_database_dates_back(store: Store) -> None:
+    database = Database({"1": [crystal("a")]}, hour=3)
+    ingest(database, store, LIMITS)
+    database.entries["1"].append(crystal("b"))
+    assert ingest(database, store, LIMITS).brought.entries == 0
+    assert ingest(database, store, LIMITS, full=True).brought.stored == 1
+
+
+def test_the_latest_version_counts_by_any_clock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) - timedelta(days=1)
+
+    ingest(ListedPages({"p1": [crystal("a")]}), store, LIMITS)
+    monkeypatch.setattr("engine.ingest.intake.datetime", Slow)
+    ingest(ListedPages({"p2": [crystal("a", a=5.0)]}), store, LIMITS)
+    (part,) = Superseded.of(store).ids
+    assert part == part_name(Page("p1", "", None))
+
+
+def test_two_runs_that_meet_in_an_id_store_it_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run commits the same structure between this one's comparison and its commit."""
+    take = Intake.take
+
+    def overtaken(self: Intake, page: Vetted, batch: Batch, final: Collection[str]) -> None:
+        take(self, page, batch, final)
+        if batch.first.key == "p1" and not store.structures.part_names():
+            ingest(ListedPages({"q1": [crystal("b"), crystal("c")]}), store, LIMITS)
+
+    monkeypatch.setattr(Intake, "take", overtaken)
+    total = ingest(ListedPages({"p1": [crystal("a"), crystal("b")]}), store, LIMITS).total
+    assert (total.stored, total.known) == (1, 1)
+    assert ids(store) == ["a", "b", "c"]
+
+
+def test_a_part_of_the_name_is_never_replaced(store: Store) -> None:
+    ingest(ListedPages({"p1": [crystal("a")]}), store, LIMITS)
+    (part,) = store.structures.part_names()
+    rows = store.structures.read(part)
+    with pytest.raises(FileExistsError):
+        store.structures.commit(
+            part, rows.slice(0, 0), source_part=None, rows_in=0, failed=0, cost=0.0, exclusive=True
+        )
+    assert store.structures.read(part) == rows
+    assert [name for name in store.structures.folder.names() if name.endswith(".tmp")] == []
+
+
+def test_a_reject_of_an_update_survives_a_crash_between_the_two_commits(store: Store) -> None:
+    database = Database({"0": [crystal("a")]}, hour=1)
+    ingest(database, store, LIMITS)
+    database.entries["2"] = [crystal("b"), crystal("x", a=0.1)]
+    before = store.structures.part_names()
+    ingest(database, store, LIMITS)
+    (part,) = store.structures.part_names() - before
+    Path(store.structures.folder.path(part + ".parquet")).unlink()
+    ingest(database, store, LIMITS)
+    assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["x"]
+
+
+def test_a_page_that_comes_again_under_another_key_repeats_no_rejects(store: Store) -> None:
+    ingest(ListedPages({"p1": [crystal("a"), crystal("x", a=0.1)]}), store, LIMITS)
+    summary = ingest(ListedPages({"p2": [crystal("a"), crystal("x", a=0.1), crystal("b")]}), store, LIMITS)
+    assert (summary.total.stored, summary.total.known, summary.total.rejected) == (1, 2, 0)
+    assert store.rejects.scan().to_table()["source_id"].to_pylist() == ["x"]
+    assert summary.parts == store.structures.part_names()
