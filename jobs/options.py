@@ -95,7 +95,7 @@ Full = Annotated[
     bool,
     typer.Option(
         "--full",
-        help="Read a database that is complete in the store once more as a whole, not only what it says is new.",
+        help="Read a complete database as a whole once more, not only what it says is new.",
         rich_help_panel=INPUT,
     ),
 ]
