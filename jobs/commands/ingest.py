@@ -30,13 +30,13 @@ def ingest(
 ) -> None:
     """Read and validate structures into the table `structures`; others go to `rejects`, with the reason.
 
-    crysift ingest structures/ --store my-store                       [dim]files[/dim]
+    crysift ingest structures/ --store my-store           [dim]files[/dim]
 
-    crysift ingest mp: --store mp                                     [dim]the Materials Project[/dim]
+    crysift ingest mp: --store mp                         [dim]Materials Project[/dim]
 
-    crysift ingest optimade:odbx --filter 'nelements=2' --store odbx  [dim]an OPTIMADE provider[/dim]
+    crysift ingest optimade:odbx --filter 'nelements=2'   [dim]OPTIMADE[/dim]
 
-    crysift ingest nomad: --store nomad                               [dim]NOMAD[/dim]
+    crysift ingest nomad: --store nomad                   [dim]NOMAD[/dim]
 
     The same command goes on after an interruption, and later fetches what is new or changed.
     Exit status 75: a database stopped answering; run the same command again later.
