@@ -58,8 +58,8 @@ def _check_settings(asked: SourceSettings, schemes: set[str]) -> None:
     for name, readers in _READERS_OF.items():
         if getattr(asked, name) != getattr(defaults, name) and not readers & schemes:
             raise CrysiftError(
-                f"{name} is {getattr(asked, name)!r}, which only {' and '.join(sorted(readers))} sources "
-                f"know; named are {', '.join(sorted(schemes))}: leave it out"
+                f"--{name.replace('_', '-')} is for {' and '.join(sorted(readers))} sources; named are "
+                f"{', '.join(sorted(schemes))}: leave it out"
             )
 
 

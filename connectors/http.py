@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 from pyrate_limiter import Duration, Limiter, Rate
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from engine.errors import CrysiftError
 from engine.source import SourceInterruptedError
@@ -24,6 +24,8 @@ from engine.store.footer import package_version
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524})
 """Statuses of a server that is busy, or broken for the moment."""
+FIRST_ATTEMPTS = 3
+"""Of a service that has not answered yet: a wrong address is likelier than an outage."""
 LARGEST_ANSWER = 2**30
 """Bytes, unpacked; a larger answer is a fault of the server and would not fit into memory."""
 QUOTED = 300
@@ -93,6 +95,7 @@ class Client:
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     patience: Patience = field(default_factory=Patience)
+    _answered: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a secret that cannot be sent in a header."""
@@ -176,7 +179,7 @@ class Client:
 
     def _ask(self, request: httpx.Request, attempt: Callable[[httpx.Request], _Answer]) -> _Answer:
         retrying = Retrying(
-            stop=stop_after_attempt(self.patience.attempts),
+            stop=self._gives_up,
             wait=self._wait,
             retry=retry_if_exception_type(_PassingError),
             before_sleep=self._tell,
@@ -185,11 +188,27 @@ class Client:
         try:
             return retrying(attempt, request)
         except _PassingError as failure:
+            attempts = retrying.statistics["attempt_number"]
             raise SourceInterruptedError(
-                f"{_address(request)} gave no usable answer in {self.patience.attempts} attempts; the last "
-                f"one: {failure}. What arrived before is stored: run the same command again later, it goes "
-                "on where it stopped"
+                f"{_address(request)} gave no usable answer in {attempts} attempts; the last one: {failure}. "
+                f"{self._advice}"
             ) from failure
+
+    def _gives_up(self, state: RetryCallState) -> bool:
+        """Whether to try no more: sooner where the service never answered, at once where it was closed."""
+        return state.attempt_number >= self._attempts or "_http" not in vars(self)
+
+    @property
+    def _attempts(self) -> int:
+        return self.patience.attempts if self._answered else min(FIRST_ATTEMPTS, self.patience.attempts)
+
+    @property
+    def _advice(self) -> str:
+        if self._answered:
+            return (
+                "What arrived before is stored: run the same command again later, it goes on where it stopped"
+            )
+        return "Is the address right? If it is, run the same command again later"
 
     def _attempt(self, expect: Collection[int], check: Check | None, request: httpx.Request) -> Reply:
         response, body = self._exchange(expect, request)
@@ -199,6 +218,7 @@ class Client:
         problem = check(document) if check and document is not None and response.is_success else None
         if problem:
             raise _PassingError(self._clean(problem))
+        self._answered = True
         return Reply(response.status_code, document or {}, str(response.url), _clock(response))
 
     def _exchange(self, expect: Collection[int], request: httpx.Request) -> tuple[httpx.Response, bytes]:
@@ -250,7 +270,9 @@ class Client:
             target = self._clean(response.headers["location"])[:2000]
             return CrysiftError(f"{address} redirects to {target}, where no key is sent: name that address")
         reason = self._clean(f"{response.status_code} {response.reason_phrase}") + self._quoted(body)
-        return CrysiftError(f"{address} refuses the request: {reason}")
+        doubt = "; is the key right?" if self.secret_headers and response.status_code in {401, 403} else ""
+        host = response.request.url.host
+        return CrysiftError(f"{host} refuses the request: {reason}{doubt} ({address[:QUOTED]})")
 
     def _wait(self, state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
@@ -269,7 +291,7 @@ class Client:
             request.url.host,
             failure,
             state.attempt_number + 1,
-            self.patience.attempts,
+            self._attempts,
             pause,
         )
 

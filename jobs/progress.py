@@ -101,11 +101,8 @@ class ProgressBars:
                     self._console.note(event.description)
                 if event.rows:
                     self._begin(event.stage, event.rows)
-            case events.PageDone():
-                if INGEST not in self._tasks:  # it began when its first page did
-                    bar = self._begin(INGEST, None)
-                    self._bars.tasks[bar].start_time = self._bars.get_time() - event.seconds
-                self._advance(INGEST, event.rows + event.rejected + event.known, event.rejected)
+            case events.PassageStarted() | events.PageRead() | events.PageDone():
+                self._count_entries(event)
             case events.PartDone():
                 if event.stage in self._tasks:  # a stage without rows has no bar
                     self._advance(event.stage, event.rows, event.failed)
@@ -114,6 +111,18 @@ class ProgressBars:
                 self._console.note(f"{event.stage}: a worker was lost (time {event.losses}); {again}")
             case events.StageFinished():
                 self._end(event.stage)
+
+    def _count_entries(self, event: events.PassageStarted | events.PageRead | events.PageDone) -> None:
+        """Count entries as they arrive, those of earlier runs when they are found, and rejects when known."""
+        match event:
+            case events.PassageStarted():
+                if INGEST not in self._tasks:
+                    self._begin(INGEST, None)
+            case events.PageRead():
+                self._advance(INGEST, event.entries, 0)
+            case events.PageDone():
+                found = event.rows + event.rejected + event.known if event.skipped else 0
+                self._advance(INGEST, found, event.rejected)
 
     def count_epochs(self, network: str, epochs: int) -> Callable[[Epoch], None]:
         """Draw a bar for a training; return the listener that takes its epochs."""
@@ -136,8 +145,8 @@ class ProgressBars:
 
     def _advance(self, stage: str, rows: int, failed: int) -> None:
         self._failed[stage] += failed
-        count = self._failed[stage]
-        self._bars.update(self._tasks[stage], advance=rows, failed=f"{count:,} failed" if count else "")
+        count, what = self._failed[stage], "rejected" if stage == INGEST else "failed"
+        self._bars.update(self._tasks[stage], advance=rows, failed=f"{count:,} {what}" if count else "")
 
     def _end(self, stage: str) -> None:
         task = self._tasks.get(stage)

@@ -1,5 +1,6 @@
 """The Delta table of summary documents that the Materials Project publishes as open data on S3."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -183,6 +184,12 @@ def _readable(error: Exception) -> str:
 def _delta_table(patience: Patience) -> "DeltaTable":
     from deltalake import DeltaTable
 
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint.startswith("http://") and "AWS_ALLOW_HTTP" not in os.environ:
+        raise CrysiftError(
+            f"AWS_ENDPOINT_URL is {endpoint}, which is not encrypted: set AWS_ALLOW_HTTP=true if that is "
+            "meant, or unset AWS_ENDPOINT_URL to read from the Materials Project"
+        )
     with _answering(ADDRESS):
         return DeltaTable(ADDRESS, storage_options=_storage_options(patience))
 

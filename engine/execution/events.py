@@ -55,6 +55,24 @@ class StageFinished:
 
 
 @dataclass(frozen=True)
+class PassageStarted:
+    """A passage through a source begins."""
+
+    source: str
+    passage: int
+
+
+@dataclass(frozen=True)
+class PageRead:
+    """A page arrived; ``announced`` entries are in its whole chain, if the source tells."""
+
+    source: str
+    label: str
+    entries: int
+    announced: int | None
+
+
+@dataclass(frozen=True)
 class PageDone:
     """A part of a source is committed, or was found committed (``skipped``); ``label`` is its first page.
 
@@ -86,7 +104,16 @@ class SourceReconciled:
     announced: int | None
 
 
-Event = StageStarted | PartDone | WorkerLost | StageFinished | PageDone | SourceReconciled
+Event = (
+    PassageStarted
+    | PageRead
+    | StageStarted
+    | PartDone
+    | WorkerLost
+    | StageFinished
+    | PageDone
+    | SourceReconciled
+)
 Listener = Callable[[Event], None]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
-from engine.execution.events import Listener, PageDone
+from engine.execution.events import Listener, PageDone, PageRead, PassageStarted
 from engine.ingest.batch import Batch, part_name
 from engine.ingest.intake import Intake
 from engine.ingest.reading import Chain, PageReader
@@ -58,6 +58,7 @@ class Passage:
         Raises:
             CrysiftError: a page cannot be read; what was read before is committed.
         """
+        self.listener(PassageStarted(self.connector.source, self.number))
         chains = (Chain(start, page) for start in pages if (page := self._first_missing(start)))
         while self._begin(islice(chains, self._reader.room)) or self._reader.is_busy:
             try:
@@ -92,6 +93,7 @@ class Passage:
     def _take(self, chain: Chain, content: PageContent) -> None:
         """Add a page to its chain's batch, while the page after it is read already."""
         read, following = chain.page, self._first_missing(content.following)
+        self.listener(PageRead(self.connector.source, read.label, content.entries, content.announced))
         if following is not None:
             chain.page = following
             self._reader.ask(chain)

@@ -96,7 +96,10 @@ def _report(console: Console, summary: dict[str, Any]) -> None:
             f"{now['stored'] - now['replaced']:,} new, {now['replaced']:,} changed, {now['known']:,} known, "
             f"{now['rejected']:,} rejected"
         )
-        console.say(f"{source['source']}: {now['entries']:,} entries fetched ({fates})")
+        fetched = f"{now['entries']:,} entries fetched ({fates})" if now["pages"] else "unchanged"
+        console.say(f"{source['source']}: {fetched}")
+        if not source["total"]["entries"]:
+            console.warn(f"{source['source']}: there are no entries; if there is a --filter, check it")
         for remark in source["remarks"]:
             console.note(f"{source['source']}: {remark}")
         if source["shortfall"]:

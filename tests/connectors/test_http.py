@@ -158,6 +158,7 @@ def test_waits_are_drawn_between_nothing_and_a_bound_that_doubles(
 ) -> None:
     patience = Patience(attempts=7, first_wait=0.01, longest_wait=0.1)
     client = Client(per_second=1000, patience=patience)
+    client.get(f"{proxy.url}/page")
     proxy.follow(Rule(status(500)))
     shares: list[float] = []
     for _ in range(4):
@@ -169,6 +170,18 @@ def test_waits_are_drawn_between_nothing_and_a_bound_that_doubles(
         shares += [wait / bound for wait, bound in zip(waits, bounds, strict=True)]
     assert 0 <= min(shares) < 0.3
     assert 0.7 < max(shares) <= 1
+
+
+def test_a_service_that_never_answered_is_given_up_sooner_and_its_address_doubted(proxy: FaultProxy) -> None:
+    client = Client(per_second=1000, patience=Patience(attempts=7, first_wait=0.001))
+    proxy.follow(Rule(status(500)))
+    with pytest.raises(SourceInterruptedError, match=r"in 3 attempts.*Is the address right"):
+        client.get(f"{proxy.url}/page")
+    proxy.follow()
+    client.get(f"{proxy.url}/page")
+    proxy.follow(Rule(status(500)))
+    with pytest.raises(SourceInterruptedError, match=r"in 7 attempts.*What arrived before is stored"):
+        client.get(f"{proxy.url}/page")
 
 
 def test_all_clients_of_a_host_keep_its_rate_together(proxy: FaultProxy) -> None:

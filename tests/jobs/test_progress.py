@@ -4,19 +4,21 @@ import logging
 
 import pytest
 
-from engine.execution import PageDone, PartDone, StageFinished, StageStarted
+from engine.execution import PageDone, PageRead, PartDone, PassageStarted, StageFinished, StageStarted
 from jobs.console import Console
 from jobs.progress import INGEST, ProgressBars
 
 
-def test_the_rate_of_an_ingest_counts_the_time_of_its_first_page() -> None:
+def test_an_ingest_counts_pages_as_they_arrive_and_what_was_there_before() -> None:
     with ProgressBars(Console(quiet=True)) as bars:
-        bars(PageDone("files", "a to b", rows=90, rejected=5, known=5, skipped=False, seconds=50.0))
+        bars(PassageStarted("db", 0))
         (task,) = bars._bars.tasks
-        assert task.description == INGEST
-        assert task.completed == 100
-        assert task.elapsed is not None
-        assert task.elapsed >= 50.0
+        assert (task.description, task.completed) == (INGEST, 0)
+        bars(PageDone("db", "a", rows=90, rejected=5, known=5, skipped=True, seconds=0.1))
+        bars(PageRead("db", "b", entries=20, announced=1000))
+        bars(PageDone("db", "b", rows=19, rejected=1, known=0, skipped=False, seconds=0.1))
+        assert task.completed == 120
+        assert task.fields["failed"] == "6 rejected"
 
 
 def started(rows: int, description: str) -> StageStarted:
