@@ -1,8 +1,10 @@
 """What entries of all sources share: values that may be wrong, and the reasons why some give no candidate."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -37,6 +39,12 @@ def rejects_table(source: str, failures: Iterable[Failure]) -> pa.Table:
         for failure in failures
     ]
     return pa.Table.from_pylist(rows, schema=REJECTS)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def storable(text: str) -> str:

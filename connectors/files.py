@@ -13,7 +13,7 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from connectors.entries import Failure, rejects_table
+from connectors.entries import Failure, digest_of, rejects_table
 from connectors.parsing import (
     BYTES_PER_SITE,
     FRAMED,
@@ -29,7 +29,7 @@ from connectors.parsing import (
     readable,
 )
 from engine.errors import CrysiftError
-from engine.execution.packing import pack, predicted_pairs
+from engine.execution.packing import TYPICAL_SPECIES, pack, predicted_pairs
 from engine.source import PAGE_PAIRS, PAGE_ROWS, Harvest, Page, PageContent
 from engine.structure import Structure, candidates_table
 
@@ -37,8 +37,6 @@ UNGUARDED = (
     "the processes that read files did not start; in a Python script, call crysift under "
     '`if __name__ == "__main__":`, because each of them imports the script again'
 )
-TYPICAL_SPECIES = 3
-"""For predicting the cost of a file before it is read, as BYTES_PER_SITE."""
 
 
 @dataclass(eq=False)
@@ -134,7 +132,7 @@ class FilesConnector:
         name = self.format or format_of(path)
         task = FileTask(path, readable(path.relative_to(self.root)), name)
         try:
-            digest, size = _sha256(path), path.stat().st_size
+            digest, size = digest_of(path), path.stat().st_size
         except OSError:  # the worker meets it again and tells the reason
             yield _Unit(task, "unreadable", 0.0)
             return
@@ -196,11 +194,6 @@ def _page(units: list[_Unit]) -> Page:
 
 def _span(frames: tuple[Frame, ...]) -> str:
     return f"{frames[0].index}-{frames[-1].index}" if frames else "all"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _require_format(name: str) -> None:

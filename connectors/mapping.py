@@ -15,7 +15,7 @@ from connectors.columns import FRACTIONAL, LATTICES, NUMBERS, POSITIONS, SPECIES
 from connectors.entries import Failure, rejects_table
 from engine.columns import contiguous, list_offsets
 from engine.errors import CrysiftError
-from engine.execution.packing import predicted_pairs, row_costs
+from engine.execution.packing import TYPICAL_SPECIES, predicted_pairs, row_costs
 from engine.schema import LABELS, REJECTS, SPECIES, STRUCTURES, TIMESTAMP, VECTOR
 from engine.species import ELEMENTS
 
@@ -29,8 +29,6 @@ KINDS = {
 }
 IDENTITY = ("source", "source_id")
 SYMBOLS = dict(enumerate(ELEMENTS, start=1))
-TYPICAL_SPECIES = 3
-"""For predicting what a row costs whose sites are in JSON."""
 ZONE = r":.*(Z|[+-]\d\d(:?\d\d)?)$"
 """Ends a time of day that names its time zone."""
 UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)

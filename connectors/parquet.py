@@ -1,6 +1,5 @@
 """Structures in Parquet files: with the columns of the structures table, or others by a column mapping."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from connectors.columns import LAYOUTS, ColumnMapping, recognised
+from connectors.entries import digest_of
 from connectors.mapping import MappedTable
 from engine.conformance import REQUIRED, require_columns
 from engine.errors import CrysiftError
@@ -67,7 +67,7 @@ class ParquetConnector:
         """Row ranges bounded in rows and in predicted pairs, keyed by the file's bytes and the range."""
         for path in self.paths if previous is None else ():
             mapped, file = self._mapped[path], _open(path)
-            key = f"parquet:{_sha256(path)}" + (f":{mapped.mapping.fingerprint}" if mapped else "")
+            key = f"parquet:{digest_of(path)}" + (f":{mapped.mapping.fingerprint}" if mapped else "")
             first = 0
             for group in range(file.num_row_groups):
                 costs = _costs(_RowGroup(path, file, group), mapped)
@@ -188,8 +188,3 @@ def _costs(rows: _RowGroup, mapped: MappedTable | None) -> NDArray[np.float64]:
     else:
         costs = [mapped.costs(batch) for batch in rows.batches([mapped.label_column])]
     return np.concatenate([np.empty(0), *costs])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

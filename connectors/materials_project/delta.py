@@ -15,15 +15,13 @@ from connectors.materials_project.documents import DOCUMENT, SOURCE, candidates
 from connectors.materials_project.selection import LeftOut, Selection
 from connectors.materials_project.table import ADDRESS, SummaryTable
 from engine.errors import CrysiftError
-from engine.execution.packing import pack, predicted_pairs
+from engine.execution.packing import TYPICAL_SPECIES, pack, predicted_pairs
 from engine.schema import REJECTS
 from engine.source import PAGE_PAIRS, PAGE_ROWS, Harvest, Page, PageContent
 
 HELD_ROW_GROUPS = 2
 SELECTED_BY = ["deprecated", "license", "nsites", "nelements"]
 """What tells which documents are taken and what they cost."""
-TYPICAL_SPECIES = 3
-"""For predicting the cost of a document that does not tell its number of elements."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from engine.columns import contiguous, distinct_labels, list_offsets
 PAIRS_PER_SITE_AND_SPECIES = 100.0
 """Mean number of neighbour pairs, measured on 51,488 Materials Project structures."""
 
+TYPICAL_SPECIES = 3
+"""Of a structure whose species are not known yet."""
+
 
 def predicted_pairs(n_sites: ArrayLike, n_species: ArrayLike) -> NDArray[np.float64]:
     """Neighbour pairs that the descriptor of a structure is predicted to visit."""
