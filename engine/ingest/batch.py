@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import pyarrow as pa
 
-from engine.execution.packing import row_costs
+from engine.execution.packing import predicted_pairs
 from engine.schema import REJECTS, STRUCTURES
 from engine.source import PAGE_PAIRS, PAGE_ROWS, Page, PageContent
 from engine.store.record import PartRecord
@@ -72,7 +72,8 @@ class Batch:
         self.entries += content.entries
         self.accepted.append(accepted)
         self.rejects.append(rejects)
-        self.cost += float(row_costs(accepted["species_at_sites"]).sum())
+        sizes, kinds = accepted["nsites"].to_numpy(), accepted["nelements"].to_numpy()
+        self.cost += float(predicted_pairs(sizes, kinds).sum())
         self.dropped += content.dropped
         self.announced = content.announced
         self.answered_at = self.answered_at or content.answered_at
@@ -81,8 +82,8 @@ class Batch:
 
     def tables(self) -> tuple[pa.Table, pa.Table]:
         """The structures and the rejects of the part."""
-        accepted = pa.concat_tables([STRUCTURES.empty_table(), *self.accepted])
-        return accepted, pa.concat_tables([REJECTS.empty_table(), *self.rejects])
+        accepted = pa.concat_tables(self.accepted or [STRUCTURES.empty_table()])
+        return accepted, pa.concat_tables(self.rejects or [REJECTS.empty_table()])
 
     def record(self, limits: StructureLimits, moment: datetime) -> PartRecord:
         """What the footer of the part is to say."""

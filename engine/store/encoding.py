@@ -16,7 +16,7 @@ ROW_GROUP_ROWS = 4096
 def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple[bytes, PartFooter]:
     """Encode a part; ``describe`` makes its footer from the hash of the encoded columns.
 
-    zstd, dictionaries for everything but floating-point numbers, a checksum on every page. The same rows give
+    zstd, dictionaries and statistics for everything but floating-point numbers, a checksum on every page. The same rows give
     the same bytes, however the table was chunked: a part holds no time, host or path.
     """
     table = table.combine_chunks()
@@ -27,6 +27,7 @@ def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple
         compression="zstd",
         use_dictionary=list(_dictionary_columns(table.schema)),
         write_page_checksum=True,
+        write_statistics=list(_dictionary_columns(table.schema)),
     ) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         footer = describe(hashlib.blake2b(sink.getbuffer(), digest_size=32).hexdigest())
