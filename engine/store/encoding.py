@@ -16,8 +16,8 @@ ROW_GROUP_ROWS = 4096
 def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple[bytes, PartFooter]:
     """Encode a part; ``describe`` makes its footer from the hash of the encoded columns.
 
-    zstd, dictionaries and statistics for everything but floating-point numbers, a checksum on every page. The same rows give
-    the same bytes, however the table was chunked: a part holds no time, host or path.
+    zstd; dictionaries and statistics for all but floating-point numbers; a checksum on every page. The same
+    rows give the same bytes, however the table was chunked: a part holds no time, host or path.
     """
     table = table.combine_chunks()
     sink = BytesIO()
