@@ -119,12 +119,13 @@ class Intake:
     def _was_overtaken(self, batch: Batch) -> bool:
         """Whether the batch, or one of its ids, is in a part that another run has just committed."""
         structures = self.store.structures
-        fresh = structures.part_names() - self.known.index.keys()
-        if batch.part in structures.part_names():
+        committed = structures.part_names()
+        if batch.part in committed:
             return True
-        mine = pa.concat_tables([STRUCTURES.empty_table(), *batch.accepted])["structure_id"]
+        mine = batch.tables()[0]["structure_id"].combine_chunks()
+        fresh = committed - self.known.index.keys()
         theirs = (structures.read(part, ["structure_id"])["structure_id"] for part in fresh)
-        return any(pc.any(pc.is_in(ids, mine.combine_chunks())).as_py() for ids in theirs)
+        return any(pc.any(pc.is_in(ids, mine)).as_py() for ids in theirs)
 
     def check_limits(self, record: PartRecord) -> None:
         """Raise CrysiftError, naming what differs, where a part was ingested with other limits."""

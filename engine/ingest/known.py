@@ -49,15 +49,13 @@ class KnownStructures:
     _runs: list[Entries] = field(default_factory=list)
     index: dict[str, int] = field(default_factory=dict)
 
-    def catch_up(self, structures: Table) -> set[str]:
-        """Put in what was committed since the last call, by whatever run; return the names of all parts."""
-        names = structures.part_names()
-        unseen = names - self.index.keys()
+    def catch_up(self, structures: Table) -> None:
+        """Put in what was committed since the last call, by whatever run."""
+        unseen = structures.part_names() - self.index.keys()
         fresh = [(PartRecord.of(structures.footer(part)).ingested_at, part) for part in unseen]
         for moment, part in sorted(fresh):
             self.add(entries_of(structures.read(part, COLUMNS)), part)
             self.newest = max(self.newest, moment)
-        return names
 
     def add(self, rows: Entries, part: str) -> None:
         """Put in rows that ``part`` holds, none of one id; they supersede what was held under their ids."""
