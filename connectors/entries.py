@@ -1,14 +1,17 @@
 """What entries of all sources share: values that may be wrong, and the reasons why some give no candidate."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 
 from engine.schema import REJECTS
+
+Entry = TypeVar("Entry")
 
 LONGEST_REASON = 1000
 """Characters of a reason, which may quote what a server sent."""
@@ -45,6 +48,27 @@ def digest_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def in_columns(
+    entries: Sequence[Entry],
+    columns: Callable[[Sequence[Entry]], pa.Table],
+    misfits: tuple[type[Exception], ...],
+) -> tuple[pa.Table, dict[int, Exception]]:
+    """Tabulate the entries that fit into ``columns``, in order; and tell, by number, what the others raise.
+
+    Entries that do not fit raise one of ``misfits``; they are found by halving.
+    """
+    try:
+        return columns(entries), {}
+    except misfits as error:
+        if len(entries) == 1:
+            return columns(()), {0: error}
+    half = len(entries) // 2
+    first, misfits_first = in_columns(entries[:half], columns, misfits)
+    second, misfits_second = in_columns(entries[half:], columns, misfits)
+    shifted = {half + number: error for number, error in misfits_second.items()}
+    return pa.concat_tables([first, second]), misfits_first | shifted
 
 
 def storable(text: str) -> str:

@@ -5,10 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from connectors.entries import Failure, moment_of, rejects_table
+from connectors.entries import Failure, in_columns, moment_of, rejects_table
 from connectors.materials_project.documents import DOCUMENT, PLACES, SOURCE
 from connectors.materials_project.identifiers import is_identifier, numbered
-from engine.schema import REJECTS
 
 UNREADABLE = (ValueError, TypeError, OverflowError)
 """What a document raises whose values are not of the kinds of their fields."""
@@ -21,17 +20,9 @@ def tabulate(entries: Sequence[Any], place: str) -> tuple[pa.Table, pa.Table]:
 
     ``place`` is where the entries come from.
     """
-    try:
-        return _columns(entries), REJECTS.empty_table()
-    except UNREADABLE:
-        pass
-    sound, rejects = [_columns([])], [REJECTS.empty_table()]
-    for number, entry in enumerate(entries):
-        try:
-            sound.append(_columns([entry]))
-        except UNREADABLE as error:
-            rejects.append(_reject(entry, f"entry {number} of {place}", error))
-    return pa.concat_tables(sound), pa.concat_tables(rejects)
+    documents, misfits = in_columns(entries, _columns, UNREADABLE)
+    failures = [_failure(entries[i], f"entry {i} of {place}", error) for i, error in misfits.items()]
+    return documents, rejects_table(SOURCE, failures)
 
 
 def _columns(entries: Sequence[Any]) -> pa.Table:
@@ -56,9 +47,8 @@ def _at(entry: Any, path: Sequence[str]) -> Any:
     return entry
 
 
-def _reject(entry: Any, place: str, error: Exception) -> pa.Table:
+def _failure(entry: Any, place: str, error: Exception) -> Failure:
     found = entry.get("material_id") if isinstance(entry, Mapping) else None
     identifier = found if isinstance(found, str) else ""
     source_id = numbered(identifier) if is_identifier(identifier) else identifier
-    message = f"{place} is no summary document: {error}"
-    return rejects_table(SOURCE, [Failure(source_id, "UnreadableValue", message)])
+    return Failure(source_id, "UnreadableValue", f"{place} is no summary document: {error}")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from connectors.entries import Failure, moment_of
+from connectors.entries import Failure, in_columns, moment_of
 from engine.schema import LABELS, SPECIES, TIMESTAMP
 
 VECTORS = pa.list_(pa.list_(pa.float64()))
@@ -74,11 +74,8 @@ class EntryMapping:
                 identity = identity_of(entry)
                 message = str(error) if identity else f"entry {place} of {label}: {error}"
                 rejects.append(Failure(identity or "", _class_of(error), message))
-        try:
-            table = _table(rows)
-        except WRONG_TYPE:
-            table, misfits = _convertible(rows)
-            rejects += misfits
+        table, misfits = in_columns(rows, _table, WRONG_TYPE)
+        rejects += [Failure(rows[i][0], "WrongType", str(error)) for i, error in misfits.items()]
         return table.add_column(0, "source", pa.repeat(self.source, len(table))), rejects
 
     def _row(self, entry: object) -> Row:
@@ -199,17 +196,3 @@ def _angstrom(metres: pa.Array) -> pa.Array:
     if pa.types.is_floating(metres.type):
         return pc.divide(pc.round(pc.multiply(metres, QUANTA_PER_METRE)), QUANTA_PER_ANGSTROM)
     return pa.ListArray.from_arrays(metres.offsets, _angstrom(metres.values), mask=metres.is_null())
-
-
-def _convertible(rows: Sequence[Row]) -> tuple[pa.Table, list[Failure]]:
-    """The rows whose values have the types of their columns, found one by one, and what the others have."""
-    sound: list[Row] = []
-    rejects: list[Failure] = []
-    for row in rows:
-        try:
-            _table([row])
-        except WRONG_TYPE as error:
-            rejects.append(Failure(row[0], "WrongType", str(error)))
-        else:
-            sound.append(row)
-    return _table(sound), rejects

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
 
-from connectors.entries import Failure, moment_of, rejects_table
+from connectors.entries import Failure, in_columns, moment_of, rejects_table
 from engine.schema import (
     ASSEMBLIES,
     DIMENSION_TYPES,
@@ -46,10 +47,13 @@ Flags = dict[int, list[str]]
 """By row, what its ``quality_flags`` are to say."""
 
 
+MALFORMED = "MalformedEntry"
+
+
 class MalformedError(ValueError):
     """An entry that cannot be put into columns."""
 
-    def __init__(self, message: str, error_class: str = "MalformedEntry") -> None:
+    def __init__(self, message: str, error_class: str = MALFORMED) -> None:
         super().__init__(message)
         self.error_class = error_class
 
@@ -76,26 +80,14 @@ def tabulate(entries: Sequence[Any], origin: Origin, label: str) -> tuple[pa.Tab
             sound.append(entry)
         else:
             failures.append(_failure(_name(entry) or f"entry {number} of {label}", fault))
-    tables, misfits = _split(sound, origin)
-    failures += [_failure(_name(entry), fault) for entry, fault in misfits]
-    return pa.concat_tables(tables), rejects_table(origin.source, failures)
+    table, misfits = in_columns(sound, partial(_columns, origin), _MALFORMED)
+    failures += [_failure(_name(sound[number]), fault) for number, fault in misfits.items()]
+    return table, rejects_table(origin.source, failures)
 
 
-def _failure(name: str, fault: MalformedError) -> Failure:
-    return Failure(name, fault.error_class, str(fault))
-
-
-def _split(entries: list[Entry], origin: Origin) -> tuple[list[pa.Table], list[tuple[Entry, MalformedError]]]:
-    """Tables of entries, and the entries that fit into none, found by halving what does not fit."""
-    try:
-        return [_columns(entries, origin)], []
-    except _MALFORMED as error:
-        if len(entries) == 1:
-            fault = error if isinstance(error, MalformedError) else MalformedError(str(error))
-            return [_columns([], origin)], [(entries[0], fault)]
-    half = len(entries) // 2
-    halves = [_split(part, origin) for part in (entries[:half], entries[half:])]
-    return [table for tables, _ in halves for table in tables], [bad for _, found in halves for bad in found]
+def _failure(name: str, fault: Exception) -> Failure:
+    error_class = fault.error_class if isinstance(fault, MalformedError) else MALFORMED
+    return Failure(name, error_class, str(fault))
 
 
 def _fault(entry: Any) -> MalformedError | None:
@@ -123,7 +115,7 @@ def _left_out(meta: Any) -> MalformedError | None:
     return None
 
 
-def _columns(entries: list[Entry], origin: Origin) -> pa.Table:
+def _columns(origin: Origin, entries: Sequence[Entry]) -> pa.Table:
     """One row per entry; raises one of ``_MALFORMED`` where a value has not the type that it should have."""
     ids = [entry["id"] for entry in entries]
     rows = [entry["attributes"] for entry in entries]
