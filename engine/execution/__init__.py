@@ -1,16 +1,21 @@
 """The distributed shell: plan a stage, then execute the plan in this process, on Dask or on Ray."""
 
+from engine.execution.cluster import LOCAL, Cluster
 from engine.execution.events import (
+    EngineStarted,
     Event,
     EventLog,
     Listener,
     PageDone,
     PageRead,
+    PartDamaged,
     PartDone,
+    PartIsolated,
     PassageStarted,
     StageFinished,
     StageStarted,
     WorkerLost,
+    WorkersChanged,
 )
 from engine.execution.execute import InterruptedRunError, execute
 from engine.execution.plan import EXECUTORS, Executor, StagePlan, plan_stage
@@ -18,6 +23,9 @@ from engine.execution.task import StageError
 
 __all__ = [
     "EXECUTORS",
+    "LOCAL",
+    "Cluster",
+    "EngineStarted",
     "Event",
     "EventLog",
     "Executor",
@@ -25,13 +33,16 @@ __all__ = [
     "Listener",
     "PageDone",
     "PageRead",
+    "PartDamaged",
     "PartDone",
+    "PartIsolated",
     "PassageStarted",
     "StageError",
     "StageFinished",
     "StagePlan",
     "StageStarted",
     "WorkerLost",
+    "WorkersChanged",
     "execute",
     "plan_stage",
 ]

@@ -22,15 +22,41 @@ class StageStarted:
 
 
 @dataclass(frozen=True)
+class EngineStarted:
+    """Dask or Ray is there for a stage; ``dashboard`` is the address of its web page, None without one."""
+
+    stage: str
+    engine: str
+    dashboard: str | None
+
+
+@dataclass(frozen=True)
+class WorkersChanged:
+    """So many workers are ready, of so many wanted; those not ready wait for the cluster to place them."""
+
+    stage: str
+    workers: int
+    wanted: int
+
+
+@dataclass(frozen=True)
 class PartDone:
-    """A part is committed; ``seconds`` is the worker's time for it, ``cost`` its predicted work."""
+    """A part is committed; ``seconds`` is the worker's time for it, ``cost`` its predicted work.
+
+    ``failures`` counts the rows that failed by their ``error_class``.
+    """
 
     stage: str
     part: str
     rows: int
-    failed: int
+    failures: dict[str, int]
     seconds: float
     cost: float
+
+    @property
+    def failed(self) -> int:
+        """Rows that failed."""
+        return sum(self.failures.values())
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,24 @@ class WorkerLost:
     stage: str
     part: str
     losses: int
+
+
+@dataclass(frozen=True)
+class PartIsolated:
+    """A part has cost ``losses`` workers: a child process does it, a few structures at a time."""
+
+    stage: str
+    part: str
+    losses: int
+
+
+@dataclass(frozen=True)
+class PartDamaged:
+    """A committed part of ``table`` turned out to be damaged and is made again."""
+
+    table: str
+    part: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -108,8 +152,12 @@ Event = (
     PassageStarted
     | PageRead
     | StageStarted
+    | EngineStarted
+    | WorkersChanged
     | PartDone
     | WorkerLost
+    | PartIsolated
+    | PartDamaged
     | StageFinished
     | PageDone
     | SourceReconciled

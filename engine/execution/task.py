@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ def run_part(stage: Stage, function: BatchFunction, source: Table, target: Table
         if isinstance(error.__cause__, KeyboardInterrupt):  # compiled code wraps Ctrl-C in a SystemError
             raise error.__cause__ from error
         raise _defect(f"stage {stage.name} failed on {part}: {type(error).__name__}: {error}") from error
-    failed = _failures(result)
+    failures = _failures(result)
+    failed = sum(failures.values())
     target.commit(
         part,
         result,
@@ -66,7 +68,7 @@ def run_part(stage: Stage, function: BatchFunction, source: Table, target: Table
         failed=failed,
         cost=float(result.num_rows - failed),
     )
-    return PartDone(stage.name, part, result.num_rows, failed, time.perf_counter() - started, footer.cost)
+    return PartDone(stage.name, part, result.num_rows, failures, time.perf_counter() - started, footer.cost)
 
 
 def checked(stage: Stage, batch: pa.Table, result: pa.Table) -> pa.Table:
@@ -97,5 +99,7 @@ def _defect(message: str) -> StageError:
     return defect
 
 
-def _failures(result: pa.Table) -> int:
-    return int(pc.sum(pc.equal(result.column("status"), STATUS_FAILED)).as_py() or 0)
+def _failures(result: pa.Table) -> dict[str, int]:
+    """Count the failed rows by their error class."""
+    failed = result.filter(pc.equal(result.column("status"), STATUS_FAILED))
+    return dict(sorted(Counter(failed.column("error_class").to_pylist()).items()))

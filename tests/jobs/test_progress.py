@@ -34,7 +34,7 @@ def test_a_stage_begins_with_what_its_plan_says(capsys: pytest.CaptureFixture[st
 def test_a_stage_without_rows_has_neither_bar_nor_note(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressBars(Console()) as bars:
         bars(started(0, "stage: 0 rows in 1 part"))
-        bars(PartDone("stage", "part-a", rows=0, failed=0, seconds=0.1, cost=0.0))
+        bars(PartDone("stage", "part-a", rows=0, failures={}, seconds=0.1, cost=0.0))
         bars(StageFinished("stage", 1, 0, 0, 0, 0.1))
         assert not bars._bars.tasks
     assert "stage" not in capsys.readouterr().err
