@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pyarrow as pa
 
@@ -58,6 +58,13 @@ class Stage(ABC):
     def resources(self) -> Resources:
         """What one worker occupies."""
         return Resources()
+
+    def placed(self, *, on_gpu: Callable[[], bool]) -> Self:  # noqa: ARG002 -- for stages that can use one
+        """Return the stage with its device decided; ``on_gpu`` tells whether its workers have GPUs.
+
+        A device changes no setting of the fingerprint.
+        """
+        return self
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -18,7 +18,11 @@ def derive_and_report(
     console: Console, command: str, store: Store, stage: Stage, source: Table, execution: ExecutionSettings
 ) -> None:
     """Bring one stage's table up to date, with progress, a record in the store and a closing line."""
-    with ProgressBars(console) as bars, recorded_run(store, command, stage.settings(), bars) as (run, tell):
+    with (
+        ProgressBars(console) as bars,
+        execution.cluster.connected(),
+        recorded_run(store, command, stage.settings(), bars) as (run, tell),
+    ):
         table = derive(store, stage, source, execution, tell)
         counts = table.count()
         summary = {

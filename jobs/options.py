@@ -17,6 +17,7 @@ PASSES = 1000
 SEED = 0
 ALPHA = 0.05
 WEIGHTS = "arise-quip"
+GPU_SHARE = 1.0
 EPOCHS = 120
 TRAINING_SEED = 42
 
@@ -160,6 +161,40 @@ Workers = Annotated[
     int | None,
     typer.Option(
         "--workers", "-j", help="Worker processes; all cores if not given.", min=1, rich_help_panel=RUNNING
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        help="Run on this Ray cluster: auto for the one this machine belongs to, or HOST:PORT of its head.",
+        envvar="CRYSIFT_RAY",
+        metavar="ADDRESS",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        help="Run descriptors on this Dask scheduler: tcp://HOST:PORT.",
+        envvar="CRYSIFT_DASK",
+        metavar="ADDRESS",
+        rich_help_panel=RUNNING,
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option(
+        "--device", help="Where networks compute; auto: on GPUs where there are any.", rich_help_panel=RUNNING
+    ),
+]
+GpuShare = Annotated[
+    float,
+    typer.Option(
+        "--gpu-share", help="GPUs per worker: with 0.5, two share one.", rich_help_panel=RUNNING, min=0.01
     ),
 ]
 AddTable = Annotated[

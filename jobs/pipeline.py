@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import CrysiftError
 from engine.execution import EventLog, Listener, execute, plan_stage
+from engine.execution.metrics import RayMetrics
 from engine.ingest import ingest
 from engine.store import Run, Store, Table
 from jobs.outcome import record_failure
@@ -25,23 +26,24 @@ if TYPE_CHECKING:
 def recorded_run(
     store: Store, command: str, settings: dict[str, Any], listener: Listener
 ) -> Iterator[tuple[Run, Listener]]:
-    """Open the record of a run in the store; yield it and a listener that also writes to its log.
+    """Open the record of a run in the store; yield it and a listener that also logs and measures.
 
     An error that ends the run is recorded and passes through.
     """
     store.sweep()
     run = store.start_run(command, settings)
-    log = EventLog(run)
+    listeners = (EventLog(run), RayMetrics(), listener)
 
     def tell(event: Event) -> None:
-        log(event)
-        listener(event)
+        for each in listeners:
+            each(event)
 
-    try:
-        yield run, tell
-    except BaseException as error:
-        record_failure(run, error)
-        raise
+    with run.at_work():
+        try:
+            yield run, tell
+        except BaseException as error:
+            record_failure(run, error)
+            raise
 
 
 def ingest_all(
@@ -75,6 +77,7 @@ def derive(
         execution.workers,
         source=source,
         allow_new=execution.add_table,
+        cluster=execution.cluster,
     )
     execute(plan, listener)
     return plan.target

@@ -124,7 +124,10 @@ def screen(
     featurize = SoapStage(asked.soap)
     _check_before_anything_runs(opened, featurize, asked)
     record = {"sources": [connector.describe() for connector in connectors], **asked.as_json()}
-    with recorded_run(opened, "screen", record, listener or ignore) as (run, tell):
+    with (
+        asked.execution.cluster.connected(),
+        recorded_run(opened, "screen", record, listener or ignore) as (run, tell),
+    ):
         parts = parts_of(ingest_all(connectors, opened, asked.limits, tell))
         features = derive(opened, featurize, opened.structures, asked.execution, tell)
         predictions = derive(opened, asked.prediction, features, asked.execution, tell)

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from connectors.settings import SourceSettings
     from engine.descriptors.soap import SoapSettings
-    from engine.execution import Executor
+    from engine.execution import Cluster, Executor
     from engine.stage import Stage
     from engine.validation import StructureLimits
     from models.stage import PredictStage
+
+
+def _local() -> Cluster:
+    from engine.execution.cluster import LOCAL
+
+    return LOCAL
 
 
 def _limits() -> StructureLimits:
@@ -48,10 +54,13 @@ class ExecutionSettings:
     """Worker processes; None takes what cores and memory allow."""
     add_table: bool = False
     """Keep results of other settings beside those in the store instead of refusing."""
+    cluster: Cluster = field(default_factory=_local)
+    """Clusters that run already; by default none, and stages start their own on this machine."""
 
     def executor_of(self, stage: Stage) -> Executor | Literal["auto"]:
-        """Return what runs a stage: the cluster is the stage's own choice."""
-        return stage.engine if self.executor == "cluster" else self.executor
+        """Return what runs a stage: the cluster is the stage's own choice, a named one is always used."""
+        named = self.executor == "auto" and not self.cluster.is_local
+        return stage.engine if self.executor == "cluster" or named else self.executor
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ from engine.store import Fingerprint
 from models.weights_file import load_model, model_digest, model_metadata
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from models.dropout import Uncertainty
     from models.ood import OodScores
 
@@ -69,7 +71,13 @@ class PredictStage(Stage):
     @property
     def resources(self) -> Resources:
         """One core, and a GPU where one is used."""
-        return Resources(cpus=1.0, gpus=float(self._device() == "cuda"), memory_bytes=768 * 1024**2)
+        return Resources(cpus=1.0, gpus=float(self.device == "cuda"), memory_bytes=768 * 1024**2)
+
+    def placed(self, *, on_gpu: Callable[[], bool]) -> Self:
+        """Return the stage on "cuda" or "cpu", where "auto" was asked."""
+        if self.device != "auto":
+            return self
+        return replace(self, device="cuda" if on_gpu() else "cpu")
 
     def settings(self) -> dict[str, Any]:
         """Everything besides the weights that determines the numbers on one kind of machine."""
@@ -104,7 +112,7 @@ class PredictStage(Stage):
         from models.ood import OutOfDistribution, representations
 
         torch.set_num_threads(1)  # one core per worker, and sums in the same order in every worker
-        device = self._device()
+        device = self.placed(on_gpu=torch.cuda.is_available).device
         model = load_model(self.weights)
         dropout = MonteCarloDropout(model.network, self.passes, self.seed, device)
         ood = OutOfDistribution(model.reference, device)
@@ -127,13 +135,6 @@ class PredictStage(Stage):
     @property
     def _inputs(self) -> int:
         return int(model_metadata(self.weights)["shape"]["inputs"])
-
-    def _device(self) -> Literal["cpu", "cuda"]:
-        if self.device != "auto":
-            return self.device
-        import torch
-
-        return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 _ERRORS = tuple(field.name for field in ERROR_COLUMNS)

@@ -1,32 +1,35 @@
-"""Parts on a local Dask cluster: for stages without a model, one process and one thread per core."""
+"""Parts on Dask workers, one thread each: for stages without a model, here or on a running cluster."""
+
+from __future__ import annotations
 
 import logging
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, cast
 
 import dask.config
-from distributed import (
-    Client,
-    Future,
-    KilledWorker,
-    LocalCluster,
-    Worker,
-    WorkerPlugin,
-    as_completed,
-    get_worker,
-)
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
 
-from engine.execution.events import Event, PartDone, WorkerLost
-from engine.execution.plan import StagePlan, available_memory
-from engine.execution.recovery import Backlog
-from engine.execution.task import StageTask
+from engine.errors import CrysiftError
+from engine.execution.capacity import available_memory
+from engine.execution.dispatch import Crew, Loss, dispatch
+from engine.execution.events import EngineStarted, Event, PartDone, PartIsolated, WorkerLost
+from engine.execution.recovery import Assignment, Backlog
+
+if TYPE_CHECKING:
+    from engine.execution.dask_on_ray import HostedWorkers
+    from engine.execution.plan import StagePlan
+    from engine.execution.task import PartFunction, StageTask
 
 _PLUGIN = "crysift-stage"
 _DIED_AT_START = "Nanny failed to start."
 """What Dask says, in a RuntimeError, of a worker that died before the cluster was up."""
+_LOOK_EVERY_SECONDS = 1.0
 
 _SETTINGS = {
     # Dask reports the first loss of a worker, and Backlog counts: it knows which part to try again last.
@@ -47,102 +50,157 @@ class _OpenStage(WorkerPlugin):
 
     def __init__(self, task: StageTask) -> None:
         self._task = task
-        self._run: Callable[[str], PartDone] | None = None
+        self._run: PartFunction | None = None
 
     def setup(self, worker: Worker) -> None:  # noqa: ARG002 -- Dask's signature
         """Leave Ctrl-C, which a terminal sends to every process, to the driver."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def run(self, part: str) -> PartDone:
+    def run(self, part: str, *, isolated: bool) -> PartDone:
         if self._run is None:
             self._run = self._task.open()
-        return self._run(part)
+        return self._run(part, isolated)
 
 
 def run(plan: StagePlan) -> Generator[Event, None, None]:
-    """Yield an event per part and per lost worker; the cluster is closed when the generator is."""
-    plan.task.open()  # compiles the kernels into their cache, which all workers would do at the same time
-    backlog = Backlog(plan.stage.name, plan.parts)
+    """Yield an event per part and per lost worker; what was started stops when the generator is closed."""
+    plan.task.warm()  # compiles the kernels into their cache, which all workers would do at the same time
+    backlog = Backlog(plan.stage.name, plan.parts, plan.workers)
     with ExitStack() as cluster:
-        client = yield from _started(cluster, plan, backlog)
+        client, hosted = yield from _started(cluster, plan, backlog)
         client.register_plugin(_OpenStage(plan.task))
-        yield from _drive(client, backlog, plan.workers)
+        yield EngineStarted(plan.stage.name, "dask", client.dashboard_link or None)
+        yield from dispatch(backlog, _DaskCrew(client, plan.workers, hosted), plan.stage.name)
 
 
-def _started(cluster: ExitStack, plan: StagePlan, backlog: Backlog) -> Generator[WorkerLost, None, Client]:
+def _started(
+    cluster: ExitStack, plan: StagePlan, backlog: Backlog
+) -> Generator[WorkerLost | PartIsolated, None, tuple[Client, HostedWorkers | None]]:
     """Start the cluster, anew where a worker died meanwhile: Dask then gives the whole cluster up."""
     while True:
         try:
-            return cluster.enter_context(_client(plan))
+            return cluster.enter_context(_clients(plan))
         except RuntimeError as error:
             if str(error) != _DIED_AT_START:
                 raise
-            yield backlog.lost("")
+            yield from backlog.lost("")
 
 
-def _drive(client: Client, backlog: Backlog, workers: int) -> Iterator[Event]:
-    """Keep one part on each worker, so that a lost worker tells which part it had."""
-    running: dict[Future[PartDone], str] = {}
-    completed = as_completed(loop=client.loop)
+class _DaskCrew(Crew):
+    """The workers of a scheduler, which decides who gets a part; there are never more parts than threads."""
 
-    def submit() -> None:
-        part = backlog.take()
-        future = client.submit(_run_part, part, pure=False)
-        running[future] = part
-        completed.add(future)
+    def __init__(self, client: Client, workers: int, hosted: HostedWorkers | None) -> None:
+        self._client = client
+        self._hosted = hosted
+        self._wanted = workers
+        self._threads = 0
+        self._looked = -_LOOK_EVERY_SECONDS
+        self._running: dict[Future[PartDone], str] = {}
+        self._ended: SimpleQueue[Future[PartDone]] = SimpleQueue()
+        self._losses: list[Loss] = []
 
-    for _ in range(min(workers, len(backlog))):
-        submit()
-    for future in completed:
-        part = running.pop(future)
-        loss = backlog.lost(part) if _is_lost(future) else None
-        if backlog:
-            submit()
-        yield loss or future.result()
+    def tend(self, remaining: int) -> None:
+        if self._hosted is not None:
+            self._losses += self._hosted.tend(remaining)
+            self._wanted = self._hosted.wanted
+        if time.monotonic() - self._looked > _LOOK_EVERY_SECONDS:
+            self._looked = time.monotonic()
+            self._threads = sum(self._client.nthreads().values())
+
+    @property
+    def ready(self) -> int:
+        return self._threads
+
+    @property
+    def wanted(self) -> int:
+        return max(self._wanted, self._threads)
+
+    @property
+    def free(self) -> int:
+        return self._threads - len(self._running)
+
+    def submit(self, assignment: Assignment) -> None:
+        future = self._client.submit(_run_part, assignment.part, assignment.isolated, pure=False)
+        self._running[future] = assignment.part
+        future.add_done_callback(self._ended.put)
+
+    def collect(self, seconds: float) -> PartDone | Loss | None:
+        if self._losses:
+            return self._losses.pop()
+        try:
+            future = self._ended.get(timeout=seconds)
+        except Empty:
+            return None
+        part = self._running.pop(future)
+        if future.status == "finished":
+            return future.result()
+        try:
+            error = future.exception()
+        except CancelledError as cancelled:
+            raise CrysiftError(
+                "the Dask scheduler went away: run the same command again, it goes on after the parts done"
+            ) from cancelled
+        if not isinstance(error, KilledWorker):
+            raise error
+        self._looked = -_LOOK_EVERY_SECONDS
+        return Loss(part)
 
 
-def _is_lost(future: Future[PartDone]) -> bool:
-    """Whether the worker died; raises what the part raised. Asks the scheduler only about parts not done."""
-    error = None if future.status == "finished" else future.exception()
-    if error is not None and not isinstance(error, KilledWorker):
-        raise error
-    return error is not None
-
-
-def _run_part(part: str) -> PartDone:
-    return cast(_OpenStage, get_worker().plugins[_PLUGIN]).run(part)
+def _run_part(part: str, isolated: bool) -> PartDone:
+    return cast(_OpenStage, get_worker().plugins[_PLUGIN]).run(part, isolated=isolated)
 
 
 @contextmanager
-def _client(plan: StagePlan) -> Iterator[Client]:
-    """Use the caller's client where there is one; else start a local cluster and close it."""
+def _clients(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers | None]]:
+    """The caller's client where there is one, else the plan's cluster, else one started on this machine."""
     try:
         client = Client.current()
     except ValueError:
         pass
     else:
-        try:
-            yield client
-        finally:
-            client.unregister_worker_plugin(_PLUGIN)
+        with _attached(client):
+            yield client, None
         return
-    with (
-        dask.config.set(_SETTINGS),
-        _quiet(),
-        LocalCluster(
-            n_workers=plan.workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=available_memory() // plan.workers,
-            dashboard_address=None,
-            # Even without a dashboard the scheduler serves HTTP, by default on a port that may be taken.
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
+    with dask.config.set(_SETTINGS), _quiet():
+        if plan.cluster.dask is not None:
+            with Client(plan.cluster.dask, set_as_default=False) as client, _attached(client):
+                yield client, None
+        elif plan.cluster.ray is not None:
+            from engine.execution.dask_on_ray import hosted
+
+            with hosted(plan, plan.cluster.ray) as (client, workers):
+                yield client, workers
+        else:
+            with _local_cluster(plan) as cluster, Client(cluster, set_as_default=False) as client:
+                yield client, None
+
+
+@contextmanager
+def _attached(client: Client) -> Iterator[None]:
+    """Leave somebody else's workers as they were."""
+    try:
+        yield
+    finally:
+        client.unregister_worker_plugin(_PLUGIN)
+
+
+def _local_cluster(plan: StagePlan) -> LocalCluster:
+    """Worker processes on this machine; one per GPU, through dask-cuda, where the stage asks for GPUs."""
+    shared = {
+        "n_workers": plan.workers,
+        "threads_per_worker": 1,
+        "memory_limit": available_memory() // plan.workers,
+        "dashboard_address": None,
+        # Even without a dashboard the scheduler serves HTTP, by default on a port that may be taken.
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+        "silence_logs": logging.CRITICAL,
+    }
+    if plan.resources.gpus:
+        from dask_cuda import LocalCUDACluster
+
+        return cast(LocalCluster, LocalCUDACluster(**shared))
+    return LocalCluster(processes=True, **shared)
 
 
 @contextmanager

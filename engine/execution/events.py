@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from typing import Any, get_args
 
 from engine.store import Run
 
@@ -170,12 +170,25 @@ def ignore(event: Event) -> None:
 
 
 class EventLog:
-    """A listener that appends every event, with the UTC time, to the run's ``events.jsonl``."""
+    """A listener that writes every event down in the record of the run."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def __call__(self, event: Event) -> None:
         """Append one event."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._run.record({"time": now, "event": type(event).__name__, **asdict(event)})
+        self._run.record({"event": type(event).__name__, **asdict(event)})
+
+
+_KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
+
+
+def recorded_event(name: str, fields: dict[str, Any]) -> Event | None:
+    """Make an event again from what ``EventLog`` wrote; None for what this version does not know."""
+    kind = _KINDS.get(name)
+    if kind is None:
+        return None
+    try:
+        return kind(**fields)
+    except TypeError:  # it has other fields in the version that wrote it
+        return None

@@ -23,7 +23,7 @@ def execute(plan: StagePlan, listener: Listener = ignore) -> StageFinished:
     listener(plan.started())
     parts = rows = failed = 0
     if plan.parts:
-        with closing(_executor(plan.executor)(plan)) as events:
+        with plan.cluster.connected(), closing(_executor(plan.executor)(plan)) as events:
             try:
                 for event in events:
                     if isinstance(event, PartDone):

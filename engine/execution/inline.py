@@ -10,4 +10,4 @@ def run(plan: StagePlan) -> Generator[Event, None, None]:
     """Yield an event per part."""
     run_part = plan.task.open()
     for part in plan.parts:
-        yield run_part(part)
+        yield run_part(part, False)

@@ -1,42 +1,71 @@
-"""The part that a lost worker held: tried again last, and given up where it kills every worker."""
+"""The parts that lost workers held: tried again last, then in isolation; and when to give up."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from engine.errors import CrysiftError
-from engine.execution.events import WorkerLost
+from engine.execution.events import PartIsolated, WorkerLost
 
-LOSSES_ALLOWED = 3
+ISOLATED_AFTER = 2
+"""Workers that a part may cost before a child process does it, so that the worker survives."""
+
+LOSSES_ALLOWED = 10
+"""Workers that a part may cost in all: in isolation it is not the part that kills them."""
+
+STARTS_ALLOWED = 3
+"""Losses at start, per worker wanted and without any success in between."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A part to do, ``isolated`` where it has cost workers before."""
+
+    part: str
+    isolated: bool
 
 
 class Backlog:
-    """The parts still to be handed out, and how many workers each part, or a start, has cost."""
+    """The parts still to be done, and how many workers each part, or a start, has cost."""
 
-    def __init__(self, stage: str, parts: Iterable[str]) -> None:
+    def __init__(self, stage: str, parts: Iterable[str], workers: int) -> None:
         self._stage = stage
         self._waiting = deque(parts)
+        self._starts_allowed = STARTS_ALLOWED * workers
         self._losses: Counter[str] = Counter()
+        self.unfinished = len(self._waiting)
 
     def __len__(self) -> int:
+        """Parts that nobody has."""
         return len(self._waiting)
 
-    def take(self) -> str:
+    def take(self) -> Assignment:
         """Hand out the next part; raises IndexError where none is left."""
-        return self._waiting.popleft()
+        part = self._waiting.popleft()
+        return Assignment(part, self._losses[part] >= ISOLATED_AFTER)
 
-    def lost(self, part: str) -> WorkerLost:
+    def done(self, part: str) -> None:
+        """Record that a part is committed."""
+        self.unfinished -= 1
+        self._losses.pop(part, None)
+        self._losses.pop("", None)
+
+    def lost(self, part: str, reason: str = "") -> Iterator[WorkerLost | PartIsolated]:
         """Record that a worker died with ``part`` and put it behind all others: these are done first.
 
-        ``part`` is empty where the worker died while it opened the stage. Raises CrysiftError at the third
-        loss.
+        ``part`` is empty where the worker died while it started. Raises CrysiftError where it is no use to go
+        on.
         """
         self._losses[part] += 1
-        if self._losses[part] >= LOSSES_ALLOWED:
-            where = f"on {part}" if part else "at start"
+        losses = self._losses[part]
+        yield WorkerLost(self._stage, part, losses)
+        if losses >= (LOSSES_ALLOWED if part else self._starts_allowed):
+            where = f"on {part}, the last ones alone with it" if part else "at start"
             raise CrysiftError(
-                f"{self._losses[part]} workers of stage {self._stage} died {where}, most often for lack of "
-                "memory: run with fewer workers, or with --executor inline to see the cause"
+                f"{losses} workers of stage {self._stage} died {where}{reason and f' ({reason})'}, most "
+                "often for lack of memory: run with fewer workers, or with --executor inline to see the cause"
             )
         if part:
             self._waiting.append(part)
-        return WorkerLost(self._stage, part, self._losses[part])
+        if losses == ISOLATED_AFTER and part:
+            yield PartIsolated(self._stage, part, losses)

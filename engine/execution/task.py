@@ -1,10 +1,13 @@
 """One part through one stage: the work that every executor does, wherever it runs."""
 
+import dataclasses
+import socket
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +16,10 @@ from engine.errors import CrysiftError
 from engine.execution.events import PartDone
 from engine.schema import STATUS_FAILED
 from engine.stage import BatchFunction, Stage
-from engine.store import Table
+from engine.store import Table, package_version
+
+PartFunction = Callable[[str, bool], PartDone]
+"""Does the part of this name; in isolation where it has cost workers before."""
 
 
 class StageError(Exception):
@@ -22,22 +28,60 @@ class StageError(Exception):
 
 @dataclass(frozen=True)
 class StageTask:
-    """What a worker needs to know to do parts of a stage; picklable."""
+    """What a worker needs to know to do parts of a stage; picklable.
+
+    ``version`` is the driver's, of crysift: another one on a worker may compute other numbers.
+    """
 
     stage: Stage
     source: Table
     target: Table
+    version: str = dataclasses.field(default_factory=package_version)
 
-    def open(self) -> Callable[[str], PartDone]:
-        """Open the stage, once per worker, and return the function that does one part."""
+    def warm(self) -> None:
+        """Compile what workers compile at their start, so that they find it in the cache."""
+        self._opened()
+
+    def open(self) -> PartFunction:
+        """Open the stage, once per worker, and return the function that does one part.
+
+        Raises CrysiftError where this worker is not fit: another version, or a store that it does not see.
+        """
+        self._check_here()
+        function = self._opened()
+
+        def run(part: str, isolated: bool) -> PartDone:
+            if not isolated:
+                return run_part(self.stage, function, self.source, self.target, part)
+            from engine.execution.isolation import isolated as in_child_process
+
+            with in_child_process(self.stage) as careful:
+                return run_part(self.stage, careful, self.source, self.target, part)
+
+        return run
+
+    def _opened(self) -> BatchFunction:
         try:
-            function = self.stage.open()
+            return self.stage.open()
         except CrysiftError:
             raise
         except Exception as error:
             message = f"stage {self.stage.name} cannot be opened: {type(error).__name__}: {error}"
             raise _defect(message) from error
-        return lambda part: run_part(self.stage, function, self.source, self.target, part)
+
+    def _check_here(self) -> None:
+        host = socket.gethostname()
+        if (here := package_version()) != self.version:
+            raise CrysiftError(
+                f"the worker on {host} has crysift {here}, the driver {self.version}: install one version on "
+                "all nodes, or let `crysift submit` send its own"
+            )
+        folder = self.source.folder
+        if folder.is_local and not Path(folder.url).is_dir():
+            raise CrysiftError(
+                f"the worker on {host} does not see {folder.url}: put the store on a file system that all "
+                "nodes share, or on s3://"
+            )
 
 
 def run_part(stage: Stage, function: BatchFunction, source: Table, target: Table, part: str) -> PartDone:

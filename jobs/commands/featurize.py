@@ -12,6 +12,9 @@ def featurize(
     backend: options.Backend = options.BACKEND,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
+    ray: options.Ray = None,
+    dask: options.Dask = None,
+    gpu_share: options.GpuShare = options.GPU_SHARE,
     add_table: options.AddTable = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -26,11 +29,12 @@ def featurize(
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from engine.descriptors.soap import SoapSettings
         from engine.descriptors.soap.stage import SoapStage
+        from engine.execution import Cluster
         from engine.store import Store
         from jobs.derivation import derive_and_report
         from jobs.settings import ExecutionSettings
 
         stage = SoapStage(SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend))
         opened = Store.open(store, create=False)
-        execution = ExecutionSettings(executor, workers, add_table)
+        execution = ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share))
         derive_and_report(console, "featurize", opened, stage, opened.structures, execution)

@@ -12,6 +12,10 @@ def predict(
     weights: options.Weights = options.WEIGHTS,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
+    ray: options.Ray = None,
+    dask: options.Dask = None,
+    device: options.Device = "auto",
+    gpu_share: options.GpuShare = options.GPU_SHARE,
     add_table: options.AddTable = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -24,14 +28,15 @@ def predict(
     crysift predict --store my-store --passes 100000 --add-table
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from engine.execution import Cluster
         from engine.store import Store
         from jobs.derivation import derive_and_report
         from jobs.settings import ExecutionSettings
         from models.stage import PredictStage
 
-        stage = PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights)
+        stage = PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights, device=device)
         opened = Store.open(store, create=False)
         source = opened.latest(stage.source)
         stage.check_source(source.fingerprint)
-        execution = ExecutionSettings(executor, workers, add_table)
+        execution = ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share))
         derive_and_report(console, "predict", opened, stage, source, execution)

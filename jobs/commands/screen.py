@@ -39,6 +39,10 @@ def screen(
     weights: options.Weights = options.WEIGHTS,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
+    ray: options.Ray = None,
+    dask: options.Dask = None,
+    device: options.Device = "auto",
+    gpu_share: options.GpuShare = options.GPU_SHARE,
     add_table: options.AddTable = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -61,6 +65,7 @@ def screen(
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from connectors.settings import SourceSettings
         from engine.descriptors.soap import SoapSettings
+        from engine.execution import Cluster
         from engine.validation import StructureLimits
         from jobs.progress import ProgressBars
         from jobs.report import print_report
@@ -71,8 +76,8 @@ def screen(
         settings = ScreenSettings(
             limits=StructureLimits(max_sites=max_sites, min_distance=min_distance),
             soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
-            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights),
-            execution=ExecutionSettings(executor, workers, add_table),
+            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights, device=device),
+            execution=ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share)),
             sources=SourceSettings(file_format, columns, entry_filter, include_nc, include_deprecated, oasis),
         )
         with ProgressBars(console) as bars:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 def local_ray() -> Iterator[None]:
     import ray
 
-    import engine.execution.ray  # noqa: F401 -- sets Ray's environment
+    import engine.execution.ray_session  # noqa: F401 -- sets the environment of Ray
 
     ray.init(
         address="local",

@@ -1,0 +1,119 @@
+"""Dask inside a Ray cluster: the scheduler in this process, its workers as actors that Ray places."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dask.config
+import ray.util
+from distributed import Client, LocalCluster, Security
+
+from engine.execution.dispatch import Loss
+from engine.execution.ray_actors import Actor, Actors
+from engine.execution.ray_session import connection
+
+if TYPE_CHECKING:
+    from engine.execution.plan import StagePlan
+
+_SERVING = "serving"
+"""In place of a part: the call that ends when a worker does."""
+
+_COMMUNICATION = {
+    # A cut link is noticed within seconds; below 11 s some workers do not start.
+    "distributed.comm.timeouts.tcp": "15s",
+    "distributed.scheduler.worker-ttl": "20s",
+}
+
+
+class HostedWorkers:
+    """Dask workers in Ray actors, one thread each.
+
+    The scheduler is in the driver's process, so that nothing but the driver can take a run along. Whoever
+    reaches a scheduler can run code: it speaks TLS with a certificate made for this run.
+    """
+
+    def __init__(self, plan: StagePlan, scheduler: str, security: Security) -> None:
+        def start(actor: Actor) -> Any:
+            return actor.start.remote(scheduler, security, _COMMUNICATION)
+
+        self._actors = Actors(plan, _worker_class(), start)
+
+    @property
+    def wanted(self) -> int:
+        """Workers started and starting."""
+        return self._actors.wanted
+
+    def tend(self, remaining: int) -> list[Loss]:
+        """Start and replace workers; return those that died while they started.
+
+        The part of a worker that died later comes back from the scheduler.
+        """
+        self._actors.tend(remaining)
+        losses = []
+        while end := self._actors.next_end(0.0):
+            if end.part is None and end.loss is None:
+                self._actors.call(end.actor, _SERVING, end.actor.finished.remote())
+            elif end.part is None:
+                losses.append(Loss("", end.loss or ""))
+            elif end.loss is None:  # the worker lost the scheduler and closed
+                self._actors.dismiss(end.actor)
+        return losses
+
+    def dismiss(self) -> None:
+        """End all workers."""
+        self._actors.dismiss_all()
+
+
+@contextmanager
+def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorkers]]:
+    """Start a scheduler, and let its workers come; both end with the context."""
+    with connection(address), dask.config.set(_COMMUNICATION):
+        host, security = ray.util.get_node_ip_address(), Security.temporary()
+        with (
+            LocalCluster(
+                n_workers=0,
+                host=host,
+                protocol="tls://",
+                security=security,
+                dashboard_address=f"{host}:0",
+            ) as cluster,
+            Client(cluster, set_as_default=False) as client,
+        ):
+            workers = HostedWorkers(plan, cluster.scheduler_address, security)
+            try:
+                yield client, workers
+            finally:
+                workers.dismiss()
+
+
+def _worker_class() -> type:
+    """Make the actor's class, sent by value; it imports nothing of ours before the path is set."""
+
+    class DaskWorkerActor:
+        def prepare(self, path: list[str], environment: dict[str, str]) -> None:
+            sys.path[:] = path + [entry for entry in sys.path if entry not in path]
+            os.environ.update(environment)
+
+        async def start(self, scheduler: str, security: Any, settings: dict[str, Any]) -> None:
+            import dask.config
+            import ray.util
+            from distributed import Worker
+
+            dask.config.set(settings)
+            self._worker = await Worker(
+                scheduler,
+                security=security,
+                host=ray.util.get_node_ip_address(),
+                nthreads=1,
+                memory_limit=0,  # Ray watches the memory of its nodes
+                dashboard=False,
+            )
+
+        async def finished(self) -> None:
+            await self._worker.finished()
+
+    return DaskWorkerActor

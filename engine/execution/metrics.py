@@ -1,0 +1,96 @@
+"""The events of a run as Prometheus metrics, exported by Ray beside its own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from engine.execution import events
+
+if TYPE_CHECKING:
+    from engine.execution.events import Event
+
+PART_SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
+"""Upper bounds of the classes of a part's duration, s."""
+CLASSES_PER_STAGE = 50
+OTHER_CLASS = "other"
+"""Label of further error classes: each one is a time series that Prometheus keeps."""
+INGEST = "ingest"
+
+
+class RayMetrics:
+    """A listener that counts what happens, as long as Ray is initialised in this process; else it is silent.
+
+    Ray prefixes the names with ``ray_`` and exports them, within 10 s, at the metrics port of the node.
+    """
+
+    def __init__(self) -> None:
+        self._meters: _Meters | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Count one event."""
+        ray = sys.modules.get("ray")
+        if ray is None or not ray.is_initialized():
+            return
+        if self._meters is None:
+            self._meters = _Meters()
+        self._meters.take(event)
+
+
+class _Meters:
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Gauge, Histogram
+
+        stage = ("stage",)
+        self._rows = Counter("crysift_rows_total", "Rows done, failed ones among them.", stage)
+        self._failed = Counter("crysift_failed_rows_total", "Rows that failed.", ("stage", "error_class"))
+        self._parts = Counter("crysift_parts_total", "Parts committed.", stage)
+        self._seconds = Histogram("crysift_part_seconds", "A worker's time for a part.", PART_SECONDS, stage)
+        self._planned = Gauge("crysift_planned_rows", "Rows that the run has to do.", stage)
+        self._ready = Gauge("crysift_workers", "Workers that are ready.", stage)
+        self._wanted = Gauge("crysift_workers_wanted", "Workers asked for.", stage)
+        self._lost = Counter("crysift_workers_lost_total", "Workers that died.", stage)
+        self._isolated = Counter("crysift_isolated_parts_total", "Parts that cost several workers.", stage)
+        self._damaged = Counter("crysift_damaged_parts_total", "Parts found damaged.", ("table",))
+        self._classes: dict[str, set[str]] = {}
+
+    def take(self, event: Event) -> None:
+        match event:
+            case events.StageStarted():
+                self._planned.set(event.rows, {"stage": event.stage})
+            case events.WorkersChanged():
+                self._set_workers(event.stage, event.workers, event.wanted)
+            case events.PartDone():
+                self._count_part(event.stage, event.rows, event.seconds)
+                for error_class, rows in event.failures.items():
+                    self._count_failures(event.stage, error_class, rows)
+            case events.PageDone() if not event.skipped:
+                self._count_part(INGEST, event.rows + event.rejected, event.seconds)
+                self._count_failures(INGEST, "rejected", event.rejected)
+            case events.WorkerLost():
+                self._lost.inc(1, {"stage": event.stage})
+            case events.PartIsolated():
+                self._isolated.inc(1, {"stage": event.stage})
+            case events.PartDamaged():
+                self._damaged.inc(1, {"table": event.table})
+            case events.StageFinished():
+                self._set_workers(event.stage, 0, 0)
+
+    def _set_workers(self, stage: str, ready: int, wanted: int) -> None:
+        self._ready.set(ready, {"stage": stage})
+        self._wanted.set(wanted, {"stage": stage})
+
+    def _count_part(self, stage: str, rows: int, seconds: float) -> None:
+        labels = {"stage": stage}
+        self._parts.inc(1, labels)
+        self._seconds.observe(seconds, labels)
+        if rows:  # Ray takes no increment of zero
+            self._rows.inc(rows, labels)
+
+    def _count_failures(self, stage: str, error_class: str, rows: int) -> None:
+        known = self._classes.setdefault(stage, set())
+        if error_class not in known and len(known) >= CLASSES_PER_STAGE:
+            error_class = OTHER_CLASS
+        known.add(error_class)
+        if rows:
+            self._failed.inc(rows, {"stage": stage, "error_class": error_class})
