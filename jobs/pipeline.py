@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import CrysiftError
-from engine.execution import EventLog, Listener, execute, plan_stage
+from engine.execution import EventLog, Listener, PartDamaged, execute, plan_stage
 from engine.execution.metrics import RayMetrics
 from engine.ingest import ingest
-from engine.store import Run, Store, Table
+from engine.store import DamagedPartError, Run, Store, Table
 from jobs.outcome import record_failure
 
 if TYPE_CHECKING:
@@ -81,6 +81,30 @@ def derive(
     )
     execute(plan, listener)
     return plan.target
+
+
+def derive_all(
+    store: Store, stages: Sequence[Stage], execution: ExecutionSettings, listener: Listener
+) -> list[Table]:
+    """Derive one table after the other from the structures; return the tables.
+
+    A part that turns out damaged when the next stage reads it is taken away and made again, once.
+    """
+    mended: set[tuple[str, str]] = set()
+    while True:
+        tables = [store.structures]
+        try:
+            for stage in stages:
+                tables.append(derive(store, stage, tables[-1], execution, listener))
+        except DamagedPartError as damage:
+            derived = {table.folder.url: table for table in tables[1:]}
+            if damage.table not in derived or (damage.table, damage.part) in mended:
+                raise
+            mended.add((damage.table, damage.part))
+            derived[damage.table].discard(damage.part)
+            listener(PartDamaged(derived[damage.table].folder.name, damage.part, damage.reason))
+        else:
+            return tables[1:]
 
 
 def rows_of(table: Table, parts: frozenset[str]) -> int:

@@ -114,7 +114,7 @@ def screen(
     from engine.descriptors.soap.stage import SoapStage
     from engine.execution.events import ignore
     from engine.store import Store
-    from jobs.pipeline import derive, ingest_all, parts_of, recorded_run
+    from jobs.pipeline import derive_all, ingest_all, parts_of, recorded_run
 
     _leave_a_worker_that_runs_the_script_again()
     asked = settings or ScreenSettings()
@@ -129,8 +129,8 @@ def screen(
         recorded_run(opened, "screen", record, listener or ignore) as (run, tell),
     ):
         parts = parts_of(ingest_all(connectors, opened, asked.limits, tell))
-        features = derive(opened, featurize, opened.structures, asked.execution, tell)
-        predictions = derive(opened, asked.prediction, features, asked.execution, tell)
+        stages = [featurize, asked.prediction]
+        features, predictions = derive_all(opened, stages, asked.execution, tell)
         result = ScreenResult(opened, features, predictions, parts)
         run.finish(result.summary)
     return result

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, cast
 
@@ -106,7 +106,8 @@ class _DaskCrew(Crew):
             self._wanted = self._hosted.wanted
         if time.monotonic() - self._looked > _LOOK_EVERY_SECONDS:
             self._looked = time.monotonic()
-            self._threads = sum(self._client.nthreads().values())
+            with _scheduler_reached():
+                self._threads = sum(self._client.nthreads().values())
 
     @property
     def ready(self) -> int:
@@ -135,16 +136,25 @@ class _DaskCrew(Crew):
         part = self._running.pop(future)
         if future.status == "finished":
             return future.result()
-        try:
+        with _scheduler_reached():
             error = future.exception()
-        except CancelledError as cancelled:
-            raise CrysiftError(
-                "the Dask scheduler went away: run the same command again, it goes on after the parts done"
-            ) from cancelled
+            if error is None:  # the client has closed
+                raise CancelledError
         if not isinstance(error, KilledWorker):
             raise error
         self._looked = -_LOOK_EVERY_SECONDS
         return Loss(part)
+
+
+@contextmanager
+def _scheduler_reached() -> Iterator[None]:
+    """Say what to do where the scheduler has gone."""
+    try:
+        yield
+    except (OSError, CancelledError) as error:
+        raise CrysiftError(
+            "the Dask scheduler went away: run the same command again, it goes on after the parts done"
+        ) from error
 
 
 def _run_part(part: str, isolated: bool) -> PartDone:
@@ -182,7 +192,8 @@ def _attached(client: Client) -> Iterator[None]:
     try:
         yield
     finally:
-        client.unregister_worker_plugin(_PLUGIN)
+        with suppress(OSError):  # the scheduler may have gone
+            client.unregister_worker_plugin(_PLUGIN)
 
 
 def _local_cluster(plan: StagePlan) -> LocalCluster:

@@ -164,6 +164,9 @@ Event = (
 )
 Listener = Callable[[Event], None]
 
+INGEST = "ingest"
+"""What stands for the name of a stage where pages of sources are counted beside the parts of stages."""
+
 
 def ignore(event: Event) -> None:
     """Listen to nothing."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 
 from engine.errors import CrysiftError
-from engine.execution.events import Event, Listener, PartDone, StageFinished, ignore
+from engine.execution.events import Event, Listener, PartDamaged, PartDone, StageFinished, ignore
 from engine.execution.plan import Executor, StagePlan
 
 
@@ -21,6 +21,8 @@ def execute(plan: StagePlan, listener: Listener = ignore) -> StageFinished:
     """
     started = time.perf_counter()
     listener(plan.started())
+    for part, reason in plan.unsound.items():
+        listener(PartDamaged(plan.target.folder.name, part, reason))
     parts = rows = failed = 0
     if plan.parts:
         with plan.cluster.connected(), closing(_executor(plan.executor)(plan)) as events:

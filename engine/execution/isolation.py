@@ -38,8 +38,9 @@ def isolated(stage: Stage) -> Iterator[BatchFunction]:
     """The stage's function, applied in a child process to ever shorter ranges of rows where that dies.
 
     A row on which three processes in a row die becomes a failed row of class ``ProcessKilled``; all others
-    are what the function returns. The child has this process's environment and import path and dies with it;
-    daemonic processes and Ray actors may start it. A function that never returns is not noticed. Raises
+    are what the function returns. The child has this process's environment and import path and dies with it,
+    on Linux with the thread that calls; daemonic processes and Ray actors may start it. Nothing ends a
+    function that never returns. Raises
     CrysiftError where more than 16 rows of a batch kill their process, or where three in a row die while they
     open the stage; exceptions of the stage as they are, with the child's traceback as a note.
     """

@@ -15,7 +15,6 @@ PART_SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0]
 CLASSES_PER_STAGE = 50
 OTHER_CLASS = "other"
 """Label of further error classes: each one is a time series that Prometheus keeps."""
-INGEST = "ingest"
 
 
 class RayMetrics:
@@ -65,8 +64,8 @@ class _Meters:
                 for error_class, rows in event.failures.items():
                     self._count_failures(event.stage, error_class, rows)
             case events.PageDone() if not event.skipped:
-                self._count_part(INGEST, event.rows + event.rejected, event.seconds)
-                self._count_failures(INGEST, "rejected", event.rejected)
+                self._count_part(events.INGEST, event.rows + event.rejected, event.seconds)
+                self._count_failures(events.INGEST, "rejected", event.rejected)
             case events.WorkerLost():
                 self._lost.inc(1, {"stage": event.stage})
             case events.PartIsolated():

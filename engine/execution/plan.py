@@ -1,5 +1,6 @@
 """What a run will do, decided and checked before anything starts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -22,8 +23,9 @@ class StagePlan:
     """One stage's work: its tables, the parts to do (dearest first), and the executor that will do them.
 
     ``rows`` and ``cost`` are those of the missing parts, ``skipped_rows`` those already in the target;
-    ``resources`` are one worker's. An ``elastic`` plan takes more workers than ``workers`` when there is room
-    for them. ``note`` says where the plan departs from what the machines would suggest.
+    ``unsound`` are the parts that are there and made again, and why. ``resources`` are one worker's. An
+    ``elastic`` plan takes more workers than ``workers`` when there is room for them. ``note`` says where the
+    plan departs from what the machines would suggest.
     """
 
     stage: Stage
@@ -33,6 +35,7 @@ class StagePlan:
     rows: int
     cost: float
     skipped_rows: int
+    unsound: Mapping[str, str]
     executor: Executor
     resources: Resources
     cluster: Cluster = LOCAL
@@ -114,6 +117,7 @@ def plan_stage(
         rows=rows,
         cost=cost,
         skipped_rows=done.counts.rows,
+        unsound=done.unsound,
         executor=chosen,
         resources=_shared(placed.resources, cluster),
         cluster=cluster,

@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 
 from engine.errors import CrysiftError
-from engine.execution import Event, Executor, PartDone, StagePlan, WorkerLost, execute, plan_stage
+from engine.execution import (
+    Event,
+    Executor,
+    PartDone,
+    PartIsolated,
+    StagePlan,
+    WorkerLost,
+    execute,
+    plan_stage,
+)
 from engine.store import Store
 from tests.engine.execution.clusters import local_ray
 from tests.engine.execution.stages import SquareStage, fill
@@ -171,14 +180,33 @@ def test_workers_killed_at_every_start_stop_the_run_with_the_way_out(
         execute(planned(store, faults, "dask", workers=1))
 
 
-def test_a_part_that_kills_every_worker_stops_the_run_by_name_after_all_others(
+def test_a_structure_that_kills_every_worker_becomes_a_failed_row(
     store: Store, faults: Path, cluster: Executor
 ) -> None:
-    (faults / "part-004").write_text("die always")
-    with pytest.raises(CrysiftError, match=r"3 workers of stage features_square died on part-004"):
-        execute(planned(store, faults, cluster))
-    assert len(list(faults.glob("part-004.met.*"))) == 3
-    assert store.structures.part_names() - store.latest("features_square").part_names() == {"part-004"}
+    (faults / "part-004").write_text("die always on row 3")
+    events: list[Event] = []
+    finished = execute(planned(store, faults, cluster), events.append)
+    assert (finished.rows, finished.failed) == (30, 1 + unlucky(store) - was_unlucky(store, "part-004:3"))
+    assert [event for event in events if isinstance(event, WorkerLost | PartIsolated)] == [
+        WorkerLost("features_square", "part-004", 1),
+        WorkerLost("features_square", "part-004", 2),
+        PartIsolated("features_square", "part-004", 2),
+    ]
+    rows = store.latest("features_square").scan().to_table().to_pylist()
+    [killed] = [row for row in rows if row["error_class"] == "ProcessKilled"]
+    assert killed["structure_id"] == "part-004:3"
+    assert "SIGKILL" in killed["error_message"]
+    assert killed["square"] is None
+    assert_whole(store)
+
+
+def unlucky(store: Store) -> int:
+    return sum(row["nsites"] == 13 for row in store.structures.scan().to_table().to_pylist())
+
+
+def was_unlucky(store: Store, structure: str) -> bool:
+    rows = store.structures.scan().to_table().to_pylist()
+    return [row["nsites"] for row in rows if row["structure_id"] == structure] == [13]
 
 
 @pytest.mark.parametrize("executor", ["inline", *CLUSTERS])

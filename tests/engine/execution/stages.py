@@ -21,7 +21,8 @@ STRUCTURES = pa.schema([STRUCTURE_ID, pa.field("nsites", pa.int32(), nullable=Fa
 class SquareStage(Stage):
     """The square of the number of sites; fails rows of 13 sites.
 
-    ``faults`` is a folder: a part whose name is a file there meets the fault that the file holds.
+    ``faults`` is a folder: a part whose name is a file there meets the fault that the file holds, such as
+    ``die once``, ``wait``, or ``die always on row 3`` in whatever batch that row is.
     """
 
     power: int = 2
@@ -69,7 +70,9 @@ class SquareStage(Stage):
         sign = Path(self.faults) / part
         if not sign.exists():
             return
-        fault = sign.read_text()
+        fault, _, row = sign.read_text().partition(" on row ")
+        if row and f"{part}:{row}" not in batch["structure_id"].to_pylist():
+            return
         (Path(self.faults) / f"{part}.met.{time.monotonic_ns()}").write_text(str(os.getpid()))
         if fault == "die once":
             sign.unlink()
