@@ -32,13 +32,13 @@ def recorded_run(
     """
     store.sweep()
     run = store.start_run(command, settings)
-    listeners = (EventLog(run), RayMetrics(), listener)
+    log, metrics = EventLog(run), RayMetrics()
 
     def tell(event: Event) -> None:
-        for each in listeners:
+        for each in (log, metrics, listener):
             each(event)
 
-    with run.at_work():
+    with run.at_work(), metrics:
         try:
             yield run, tell
         except BaseException as error:

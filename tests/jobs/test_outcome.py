@@ -10,9 +10,10 @@ from engine.execution import InterruptedRunError
 from engine.execution.events import ignore
 from engine.store import Store
 from engine.store.folder import Folder
+from jobs import runs
 from jobs.cli import app
-from jobs.commands.status import latest_runs
 from jobs.pipeline import recorded_run
+from jobs.runs import latest_runs
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,7 @@ from jobs.pipeline import recorded_run
             "interrupted: the same command goes on",
         ),
         (KeyboardInterrupt(), "interrupted", "", "interrupted: the same command goes on"),
+        (SystemExit(15), "interrupted", "15", "interrupted: the same command goes on"),
     ],
 )
 def test_an_error_that_ends_a_run_is_recorded_and_passes_through(
@@ -41,18 +43,23 @@ def test_an_error_that_ends_a_run_is_recorded_and_passes_through(
     with pytest.raises(type(error)), recorded_run(store, "screen", {}, ignore):
         raise error
     (run,) = latest_runs(store)
-    assert (run["finished"], run["state"], run["message"].partition("\n")[0]) == (False, state, message)
+    assert (run.state, run.message.partition("\n")[0]) == (state, message)
     told = CliRunner().invoke(app, ["status", "--store", store.folder.url])
     assert words in told.output
     assert "second line" not in told.output
 
 
-def test_a_run_whose_process_was_killed_goes_on_with_the_same_command(tmp_path: Path) -> None:
+def test_a_run_whose_process_was_killed_goes_on_with_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(tmp_path / "store", create=True)
     store.start_run("screen", {})
-    assert latest_runs(store)[0]["state"] == "unfinished"
+    assert latest_runs(store)[0].state == "running"
+    monkeypatch.setattr(runs, "SILENT_AFTER_SECONDS", 0.0)
+    assert latest_runs(store)[0].state == "unfinished"
     told = CliRunner().invoke(app, ["status", "--store", store.folder.url])
-    assert "not finished: the same command goes on" in told.output
+    assert "not finished: last heard of" in told.output
+    assert "ago; the same command goes on" in told.output
 
 
 def test_a_record_that_cannot_be_written_hides_no_error(
@@ -69,4 +76,4 @@ def test_a_record_that_cannot_be_written_hides_no_error(
 
     with pytest.raises(ZeroDivisionError), recorded_run(store, "screen", {}, ignore):
         fail_on_a_full_disk()
-    assert latest_runs(store)[0]["state"] == "unfinished"
+    assert latest_runs(store)[0].run.outcome.state == "unfinished"

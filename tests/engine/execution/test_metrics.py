@@ -4,14 +4,22 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
-from engine.execution import Event, PartDamaged, PartDone, PartIsolated, WorkerLost, WorkersChanged
-from engine.execution.events import PageDone, StageStarted
+from engine.execution import (
+    Event,
+    PartDamaged,
+    PartDone,
+    PartIsolated,
+    WorkerLost,
+    WorkersChanged,
+    metrics,
+)
+from engine.execution.events import PageDone, StageFinished, StageStarted, ignore
 from engine.execution.metrics import CLASSES_PER_STAGE, RayMetrics
 from engine.store import Store
 from jobs.pipeline import recorded_run
@@ -52,6 +60,12 @@ def metrics_port() -> Iterator[int]:
         ray.shutdown()
 
 
+@pytest.fixture(autouse=True)
+def frequent_refreshes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gauges are set more often than this Ray forgets them, which is after 2 s."""
+    monkeypatch.setattr(metrics, "REFRESH_SECONDS", 0.3)
+
+
 def scrape(port: int) -> tuple[Samples, dict[str, str]]:
     """Our samples by name and labels, and the types of our metrics."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
@@ -65,13 +79,15 @@ def scrape(port: int) -> tuple[Samples, dict[str, str]]:
 
 def scrape_until(port: int, name: str, value: float, **labels: str) -> tuple[Samples, dict[str, str]]:
     """Scrape again and again, as Prometheus does, until a sample has a value."""
+    wait_until(lambda: scrape(port)[0].get((name, frozenset(labels.items()))) == value)
+    return scrape(port)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
-    while True:
-        samples, kinds = scrape(port)
-        if samples.get((name, frozenset(labels.items()))) == value:
-            return samples, kinds
-        assert time.monotonic() < deadline, samples
-        time.sleep(0.5)
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
 
 
 @pytest.mark.integration
@@ -91,8 +107,8 @@ def test_prometheus_reads_what_happened_in_a_run(metrics_port: int, tmp_path: Pa
         tell(WorkerLost("features_soap", "part-d", 2))
         tell(PartIsolated("features_soap", "part-d", 2))
         tell(PartDamaged("features_soap-01234567", "part-e", "truncated"))
-    assert len(heard) == 11
-    samples, kinds = scrape_until(metrics_port, "crysift_rows_total", 3000, stage="features_soap")
+        assert len(heard) == 11
+        samples, kinds = scrape_until(metrics_port, "crysift_rows_total", 3000, stage="features_soap")
 
     def value(name: str, stage: str = "features_soap", **labels: str) -> float:
         return samples[f"crysift_{name}", frozenset({"stage": stage, **labels}.items())]
@@ -114,10 +130,25 @@ def test_prometheus_reads_what_happened_in_a_run(metrics_port: int, tmp_path: Pa
 
 @pytest.mark.integration
 @pytest.mark.slow
+def test_workers_are_told_as_long_as_their_stage_is_at_work(metrics_port: int, tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "store", create=True)
+    gauge = "crysift_workers", frozenset({("stage", "features_long")})
+    with recorded_run(store, "screen", {}, ignore) as (_, tell):
+        tell(WorkersChanged("features_long", 3, 4))
+        scrape_until(metrics_port, "crysift_workers", 3, stage="features_long")
+        for _ in range(10):
+            assert scrape(metrics_port)[0][gauge] == 3
+            time.sleep(0.5)
+        tell(StageFinished("features_long", 1, 1, 0, 0, 1.0))
+        wait_until(lambda: gauge not in scrape(metrics_port)[0])
+
+
+@pytest.mark.integration
+@pytest.mark.slow
 def test_however_many_error_classes_there_are_few_become_time_series(metrics_port: int) -> None:
-    metrics = RayMetrics()
+    count = RayMetrics()
     for number in range(3 * CLASSES_PER_STAGE):
-        metrics(PartDone("features_many", f"part-{number}", 1, {f"Error{number}": 1}, 1.0, 1.0))
+        count(PartDone("features_many", f"part-{number}", 1, {f"Error{number}": 1}, 1.0, 1.0))
     samples, _ = scrape_until(
         metrics_port,
         "crysift_failed_rows_total",
