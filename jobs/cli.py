@@ -8,12 +8,16 @@ import typer
 from jobs.commands.bench import bench
 from jobs.commands.featurize import featurize
 from jobs.commands.ingest import ingest
+from jobs.commands.jobs import jobs
+from jobs.commands.logs import logs
 from jobs.commands.predict import predict
 from jobs.commands.query import query
 from jobs.commands.screen import screen
 from jobs.commands.status import status
+from jobs.commands.stop import stop
+from jobs.commands.submit import submit
 from jobs.commands.train import train
-from jobs.console import INTERRUPTED
+from jobs.termination import interrupt_status, stop_on_sigterm
 
 app = typer.Typer(
     name="crysift",
@@ -26,6 +30,7 @@ app = typer.Typer(
 
 ONE_STEP = "One step at a time"
 RESULTS = "Results"
+CLUSTER = "On a cluster"
 DEVELOPMENT = "Models and speed"
 
 app.command()(screen)
@@ -34,6 +39,10 @@ app.command(rich_help_panel=RESULTS)(status)
 app.command(rich_help_panel=ONE_STEP)(ingest)
 app.command(rich_help_panel=ONE_STEP)(featurize)
 app.command(rich_help_panel=ONE_STEP)(predict)
+app.command(rich_help_panel=CLUSTER, context_settings={"allow_interspersed_args": False})(submit)
+app.command(rich_help_panel=CLUSTER)(jobs)
+app.command(rich_help_panel=CLUSTER)(logs)
+app.command(rich_help_panel=CLUSTER)(stop)
 app.command(rich_help_panel=DEVELOPMENT)(train)
 app.command(rich_help_panel=DEVELOPMENT)(bench)
 
@@ -68,8 +77,9 @@ def crysift(
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process; SIGTERM stops it in order, as Ctrl-C does."""
+    stop_on_sigterm()
     try:
         app()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(interrupt_status())

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.errors import CrysiftError
+from jobs.termination import interrupt_status, was_terminated
 
-INTERRUPTED = 130
 FAILED = 1
 TRY_AGAIN = 75
 """A database stopped answering: the same command goes on later (EX_TEMPFAIL of sysexits.h)."""
@@ -26,13 +26,14 @@ class Console:
     """The output of one command, and the place where its errors become messages.
 
     Used as a context manager around the body of a command: an error leaves as one red message and exit status
-    1, an interrupt as status 130. With `debug` every exception passes through with its traceback.
+    1, Ctrl-C as status 130, SIGTERM as 143. With `debug` every exception passes through with its traceback.
     """
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False, debug: bool = False) -> None:
         self.quiet = quiet
         self.as_json = as_json
         self.debug = debug
+        self.after_interrupt = "What is committed is kept: run the same command to go on."
         self.out = RichConsole(highlight=False, width=None if sys.stdout.isatty() else WIDTH_IN_FILES)
         self.err = RichConsole(stderr=True, highlight=False)
 
@@ -77,9 +78,12 @@ class Console:
         """Turn an error into its message and the exit status."""
         if error is None or self.debug:
             return
+        if was_terminated():  # whatever came of it: workers that were terminated too break in their own ways
+            self._complain("Terminated.", self.after_interrupt)
+            raise SystemExit(interrupt_status()) from None
         if isinstance(error, KeyboardInterrupt):
-            self._complain("Interrupted.", "What is committed is kept: run the same command to go on.")
-            raise SystemExit(INTERRUPTED) from None
+            self._complain("Interrupted.", self.after_interrupt)
+            raise SystemExit(interrupt_status()) from None
         if isinstance(error, Exception):
             self._complain("Error:", message_of(error))
             raise SystemExit(_status_of(error)) from None
@@ -96,7 +100,7 @@ def _status_of(error: Exception) -> int:
 
     if isinstance(error, SourceInterruptedError):
         return TRY_AGAIN
-    return INTERRUPTED if isinstance(error, InterruptedRunError) else FAILED
+    return interrupt_status() if isinstance(error, InterruptedRunError) else FAILED
 
 
 def message_of(error: Exception) -> str:

@@ -121,9 +121,11 @@ Basis = Annotated[
     ),
 ]
 Backend = Annotated[
-    Literal["kernel", "dscribe"],
+    Literal["kernel", "torch", "dscribe"],
     typer.Option(
-        "--backend", help="Who computes SOAP; DScribe knows the gto basis only.", rich_help_panel=SCIENCE
+        "--backend",
+        help="Who computes SOAP: our kernel; PyTorch, on a GPU where there is one; DScribe (gto only).",
+        rich_help_panel=SCIENCE,
     ),
 ]
 

@@ -1,10 +1,13 @@
-"""A progress bar per stage: a listener of the events that the engine emits."""
+"""What a run shows of its progress: a bar per stage on a terminal, plain lines in a file."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Self
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self
 
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -15,6 +18,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from engine.execution import events
@@ -31,6 +35,9 @@ _CONNECTORS = logging.getLogger("connectors")
 
 INGEST = "ingest"
 """Name of the bar of the pages of a source; how many rows they hold together is not known beforehand."""
+PROGRESS_MARK = "▸ "
+"""Begins a line of progress in a file; what stands before the colon names the stage."""
+_LINE_EVERY_SECONDS = 5.0
 
 
 class _RateColumn(ProgressColumn):
@@ -38,11 +45,7 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Draw the rate of one bar."""
-        elapsed = task.finished_time or task.elapsed
-        if not elapsed or not task.completed:
-            return Text("")
-        rate = task.completed / elapsed
-        return Text(f"{rate:,.{0 if rate >= 10 else 1}f} {task.fields['unit']}/s", style="cyan")
+        return Text(_rate(task), style="cyan")
 
 
 class _Notes(logging.Handler):
@@ -57,29 +60,65 @@ class _Notes(logging.Handler):
         self._console.note(record.getMessage())
 
 
+class _Lines:
+    """Prints every few seconds the bars that have changed: for the logs of batch systems and jobs."""
+
+    def __init__(self, bars: Progress, console: Console) -> None:
+        self._bars = bars
+        self._console = console
+        self._printed: dict[TaskID, float] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._print_at_times, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Begin to print."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Print what has changed since, and no more."""
+        self._stopped.set()
+        self._thread.join()
+        self._print()
+
+    def _print_at_times(self) -> None:
+        while not self._stopped.wait(_LINE_EVERY_SECONDS):
+            self._print()
+
+    def _print(self) -> None:
+        for task in self._bars.tasks:
+            if task.visible and task.completed != self._printed.get(task.id, 0):
+                self._printed[task.id] = task.completed
+                self._console.note(progress_line(task))
+
+
 class ProgressBars:
-    """Draws a run on stderr: for each stage the structures done, per second and failed, and the time left."""
+    """Shows a run on stderr: for each stage the structures done, per second and failed, and the time left."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._tasks: dict[str, TaskID] = {}
         self._failed: dict[str, int] = {}
         self._notes = _Notes(console)
+        drawn = console.shows_progress and console.err.is_terminal
         self._bars = Progress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description:<20}"),
+            TextColumn("{task.fields[title]}", table_column=Column(min_width=20, no_wrap=True)),
             BarColumn(bar_width=24),
             TextColumn("{task.completed:,.0f} of {task.fields[of]}"),
             _RateColumn(),
             TextColumn("{task.fields[failed]}", style="red"),
+            TextColumn("{task.fields[workers]}", style="yellow"),
             TimeRemainingColumn(elapsed_when_finished=True),
             console=console.err,
-            disable=not console.shows_progress,
+            disable=not drawn,
         )
+        self._lines = None if drawn or not console.shows_progress else _Lines(self._bars, console)
 
     def __enter__(self) -> Self:
         """Start drawing."""
         self._bars.start()
+        if self._lines:
+            self._lines.start()
         _CONNECTORS.addHandler(self._notes)
         return self
 
@@ -91,6 +130,8 @@ class ProgressBars:
             self._end(INGEST)
         _CONNECTORS.removeHandler(self._notes)
         self._bars.stop()
+        if self._lines:
+            self._lines.stop()
 
     def __call__(self, event: events.Event) -> None:
         """Take one event of the run."""
@@ -106,9 +147,10 @@ class ProgressBars:
             case events.PartDone():
                 if event.stage in self._tasks:  # a stage without rows has no bar
                     self._advance(event.stage, event.rows, event.failed)
-            case events.WorkerLost():
-                again = f"{event.part} is done again" if event.part else "it is started again"
-                self._console.note(f"{event.stage}: a worker was lost (time {event.losses}); {again}")
+            case events.EngineStarted() | events.WorkersChanged():
+                self._show_cluster(event)
+            case events.WorkerLost() | events.PartIsolated() | events.PartDamaged():
+                self._console.note(_remark(event))
             case events.StageFinished():
                 self._end(event.stage)
 
@@ -124,12 +166,23 @@ class ProgressBars:
                 found = event.rows + event.rejected + event.known if event.skipped else 0
                 self._advance(INGEST, found, event.rejected)
 
+    def _show_cluster(self, event: events.EngineStarted | events.WorkersChanged) -> None:
+        """Link the bar to the engine's dashboard; show how many workers there are while some are missing."""
+        task = self._tasks.get(event.stage)
+        if task is None:
+            return
+        match event:
+            case events.EngineStarted(dashboard=str(url)):
+                self._console.note(f"{event.stage}: {event.engine.capitalize()}'s dashboard is {url}")
+                self._bars.update(task, title=f"[link={url}]{escape(event.stage)}[/link]", dashboard=url)
+            case events.WorkersChanged():
+                missing = event.workers < event.wanted
+                told = f"{event.workers:,} of {event.wanted:,} workers" if missing else ""
+                self._bars.update(task, workers=told)
+
     def count_epochs(self, network: str, epochs: int) -> Callable[[Epoch], None]:
         """Draw a bar for a training; return the listener that takes its epochs."""
-        of = f"{epochs:,}"
-        bar = self._bars.add_task(
-            f"train {network}", total=epochs, visible=False, of=of, unit="epochs", failed=""
-        )
+        bar = self._add(f"train {network}", epochs, "epochs", visible=False)
 
         def count(epoch: Epoch) -> None:
             told = f"validation accuracy {epoch.validation_accuracy:.4f}"
@@ -137,11 +190,14 @@ class ProgressBars:
 
         return count
 
-    def _begin(self, stage: str, rows: int | None) -> TaskID:
-        of = "…" if rows is None else f"{rows:,}"
+    def _begin(self, stage: str, rows: int | None) -> None:
         self._failed[stage] = 0
-        self._tasks[stage] = self._bars.add_task(stage, total=rows, of=of, failed="", unit="structures")
-        return self._tasks[stage]
+        self._tasks[stage] = self._add(stage, rows, "structures")
+
+    def _add(self, name: str, total: int | None, unit: str, *, visible: bool = True) -> TaskID:
+        fields: dict[str, Any] = dict.fromkeys(("failed", "workers", "dashboard"), "")
+        fields |= {"title": escape(name), "unit": unit, "of": "…" if total is None else f"{total:,}"}
+        return self._bars.add_task(name, total=total, visible=visible, **fields)
 
     def _advance(self, stage: str, rows: int, failed: int) -> None:
         self._failed[stage] += failed
@@ -152,4 +208,45 @@ class ProgressBars:
         task = self._tasks.get(stage)
         if task is not None:
             done = self._bars.tasks[task].completed
-            self._bars.update(task, total=done, of=f"{done:,.0f}")
+            self._bars.update(task, total=done, of=f"{done:,.0f}", workers="")
+
+
+def progress_line(task: Task) -> str:
+    """Return the state of a bar in words: done of total, rate, failures, workers, time left, dashboard."""
+    done = f"{task.completed:,.0f}" if task.total is None else f"{task.completed:,.0f} of {task.fields['of']}"
+    said = [f"{done} {task.fields['unit']}"]
+    if task.total and not task.finished:
+        said.append(f"{task.percentage:.0f} %")
+    said += [_rate(task), task.fields["failed"], task.fields["workers"]]
+    if task.finished:
+        said.append(f"done in {_clock(task.finished_time)}")
+    elif task.time_remaining is not None:
+        said.append(f"{_clock(task.time_remaining)} left")
+    said.append(task.fields["dashboard"])
+    return f"{PROGRESS_MARK}{task.description}: {', '.join(filter(None, said))}"
+
+
+def _remark(event: events.WorkerLost | events.PartIsolated | events.PartDamaged) -> str:
+    match event:
+        case events.WorkerLost():
+            again = f"{event.part} is done again" if event.part else "it is started again"
+            return f"{event.stage}: a worker was lost (time {event.losses}); {again}"
+        case events.PartIsolated():
+            return (
+                f"{event.stage}: {event.part} has cost {event.losses} workers; it is done apart from the "
+                "others, to find the structure that does it"
+            )
+        case events.PartDamaged():
+            return f"{event.table}: {event.part} is damaged ({event.reason}) and is made again"
+
+
+def _rate(task: Task) -> str:
+    elapsed = task.finished_time or task.elapsed
+    if not elapsed or not task.completed:
+        return ""
+    rate = task.completed / elapsed
+    return f"{rate:,.{0 if rate >= 10 else 1}f} {task.fields['unit']}/s"
+
+
+def _clock(seconds: float | None) -> str:
+    return str(timedelta(seconds=round(seconds or 0)))

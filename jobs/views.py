@@ -49,7 +49,7 @@ def add_view(
     superseded: Superseded,
 ) -> None:
     """Create a view over the current rows of some parts of a table; without parts, one without rows."""
-    paths = sorted(table.folder.path(f"{part}.parquet") for part in parts)
+    paths = [table.folder.path(f"{part}.parquet") for part in _sound_one_first(table, sorted(parts))]
     if not paths:
         if table.schema is not None:
             connection.register(name, table.schema.empty_table())
@@ -65,6 +65,19 @@ def add_view(
         "ANTI JOIN superseded ON superseded.structure_id = rows.structure_id "
         "AND superseded.part = parse_filename(rows.filename, true)"
     )
+
+
+def _sound_one_first(table: Table, parts: list[str]) -> list[str]:
+    """Order parts so that DuckDB takes the columns from a sound one: a damaged one stops only its readers."""
+    from engine.store import DamagedPartError
+
+    for part in parts:
+        try:
+            table.footer(part)
+        except DamagedPartError:
+            continue
+        return [part, *(other for other in parts if other != part)]
+    return parts
 
 
 def sql_name(folder_name: str) -> str:

@@ -90,9 +90,10 @@ class PredictStage(Stage):
     def check_source(self, source: Fingerprint) -> None:
         """Refuse vectors made with other SOAP settings than the model was trained on.
 
-        Raises CrysiftError naming every setting that differs.
+        Any backend will do, since all compute the same vectors to 1e-5. Raises CrysiftError naming every
+        setting that differs.
         """
-        expected = model_metadata(self.weights)["soap"]
+        expected = {name: v for name, v in model_metadata(self.weights)["soap"].items() if name != "backend"}
         differing = [
             f"{name}: {source.settings[name]} in {source.folder_name}, {value} in the model"
             for name, value in expected.items()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import IO
 
 import pyarrow as pa
@@ -11,13 +11,22 @@ import pyarrow.parquet as pq
 from engine.store.footer import FOOTER_KEY, PartFooter
 
 ROW_GROUP_ROWS = 4096
+CHECKSUM_KEY = b"crysift_checksum"
+"""Names the hash of the Parquet metadata, from their first byte to the file's last, itself read as zeros."""
+
+_MAGIC = b"PAR1"
+_ENDING_BYTES = 8
+_UNSET = b"0" * 64
+_BEFORE_VALUE = 2
+"""Bytes between a key and its value in Thrift's compact protocol: the field, and a length below 128."""
 
 
 def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple[bytes, PartFooter]:
     """Encode a part; ``describe`` makes its footer from the hash of the encoded columns.
 
-    zstd; dictionaries and statistics for all but floating-point numbers; a checksum on every page. The same
-    rows give the same bytes, however the table was chunked: a part holds no time, host or path.
+    zstd; dictionaries and statistics for all but floating-point numbers; a checksum on every page and one on
+    the metadata. The same rows give the same bytes, however the table was chunked: a part holds no time, host
+    or path.
     """
     table = table.combine_chunks()
     sink = BytesIO()
@@ -30,16 +39,22 @@ def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple
         write_statistics=list(_dictionary_columns(table.schema)),
     ) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        footer = describe(hashlib.blake2b(sink.getbuffer(), digest_size=32).hexdigest())
-        writer.add_key_value_metadata({FOOTER_KEY.decode(): footer.to_bytes().decode()})
+        footer = describe(_digest(sink.getbuffer()))
+        entries = {FOOTER_KEY: footer.to_bytes(), CHECKSUM_KEY: _UNSET}
+        writer.add_key_value_metadata({key.decode(): value.decode() for key, value in entries.items()})
+    data = sink.getbuffer()
+    metadata = data[-metadata_bytes(data) :]
+    place = _checksum_place(bytes(metadata))
+    metadata[place] = _digest(metadata).encode()
     return sink.getvalue(), footer
 
 
 def decode_part(part: IO[bytes], columns: Sequence[str] | None) -> pa.Table:
-    """Read columns of a part, every page checked against its checksum; all columns where ``columns`` is None.
+    """Read columns of a part, all that is read checked against its checksum; all where ``columns`` is None.
 
     Raises KeyError for a column that the part lacks and whatever pyarrow raises for damaged bytes.
     """
+    _check_metadata(read_metadata(part))
     with pq.ParquetFile(part, page_checksum_verification=True) as file:
         lacking = [name for name in columns or () if name not in file.schema_arrow.names]
         if lacking:
@@ -48,14 +63,65 @@ def decode_part(part: IO[bytes], columns: Sequence[str] | None) -> pa.Table:
         return table if columns is None else table.select(list(columns))
 
 
-def decode_footer(part: IO[bytes]) -> tuple[PartFooter, int, pa.Schema]:
-    """Return a part's footer, its true number of rows and its schema.
+def decode_footer(metadata: bytes) -> tuple[PartFooter, pa.Schema]:
+    """Return the footer and the schema of a part, from the Parquet metadata that end it.
 
     Raises KeyError where the file is Parquet but not a part, and whatever pyarrow raises for damaged bytes.
     """
-    with pq.ParquetFile(part) as file:
-        metadata = file.metadata
-        return PartFooter.from_bytes(metadata.metadata[FOOTER_KEY]), metadata.num_rows, file.schema_arrow
+    _check_metadata(metadata)
+    found = pq.read_metadata(pa.BufferReader(metadata))
+    footer = PartFooter.from_bytes(found.metadata[FOOTER_KEY])
+    if found.num_rows != footer.rows_out:
+        raise ValueError(f"{found.num_rows} rows where its footer says {footer.rows_out}")
+    return footer, found.schema.to_arrow_schema()
+
+
+def verify_part(data: bytes) -> PartFooter:
+    """Check every byte of a part and return its footer; raises as ``decode_footer`` does."""
+    length = metadata_bytes(data)
+    footer, _ = decode_footer(data[-length:])
+    if _digest(data[:-length]) != footer.content_hash:
+        raise ValueError("its columns are not those that were written: their hash differs")
+    rows = decode_part(BytesIO(data), None).num_rows
+    if rows != footer.rows_out:
+        raise ValueError(f"{rows} rows where its footer says {footer.rows_out}")
+    return footer
+
+
+def metadata_bytes(ending: bytes | memoryview) -> int:
+    """Length of the Parquet metadata that end a file, by its last bytes."""
+    if len(ending) < _ENDING_BYTES or ending[-len(_MAGIC) :] != _MAGIC:
+        raise ValueError("it does not end as a Parquet file does")
+    return int.from_bytes(ending[-_ENDING_BYTES : -len(_MAGIC)], "little") + _ENDING_BYTES
+
+
+def read_metadata(part: IO[bytes]) -> bytes:
+    """Read the Parquet metadata that end an open file."""
+    size = part.seek(0, SEEK_END)
+    part.seek(max(0, size - _ENDING_BYTES))
+    length = metadata_bytes(part.read())
+    part.seek(max(0, size - length))
+    return part.read()
+
+
+def _digest(data: bytes | memoryview) -> str:
+    return hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+def _checksum_place(metadata: bytes) -> slice:
+    """Where the checksum stands: it is the last long value of the metadata."""
+    key = metadata.rfind(CHECKSUM_KEY)
+    if key < 0:
+        raise KeyError(CHECKSUM_KEY.decode())
+    start = key + len(CHECKSUM_KEY) + _BEFORE_VALUE
+    return slice(start, start + len(_UNSET))
+
+
+def _check_metadata(metadata: bytes) -> None:
+    """Raise ValueError or KeyError where a bit of the metadata is not what was written."""
+    place = _checksum_place(metadata)
+    if _digest(metadata[: place.start] + _UNSET + metadata[place.stop :]) != metadata[place].decode("ascii"):
+        raise ValueError("its metadata are not those that were written: their hash differs")
 
 
 def _dictionary_columns(schema: pa.Schema) -> Iterator[str]:

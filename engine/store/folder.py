@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import IO, Any, Self
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from engine.errors import CrysiftError
+from engine.store.remote import open_filesystem, refuse_credentials_in, trouble_explained
 
 Check = Callable[[IO[bytes]], None]
 
@@ -33,11 +34,9 @@ class Folder:
 
     @classmethod
     def at(cls, url: str | Path) -> Self:
-        """Resolve a path or URL; raises CrysiftError for a protocol that no installed package serves."""
-        try:
-            filesystem, path = fsspec.core.url_to_fs(str(url))
-        except (ImportError, ValueError) as error:
-            raise CrysiftError(f"cannot open {url}: {error}") from error
+        """Resolve a path or URL; raises CrysiftError for one with a password or of an unknown protocol."""
+        refuse_credentials_in(str(url))
+        filesystem, path = open_filesystem(str(url))
         if isinstance(filesystem, LocalFileSystem):
             return cls(str(Path(path).absolute()))
         return cls(str(filesystem.unstrip_protocol(path)).rstrip("/"))
@@ -55,7 +54,7 @@ class Folder:
     @property
     def filesystem(self) -> Any:
         """The fsspec file system, from fsspec's own cache of instances."""
-        return fsspec.core.url_to_fs(self.url)[0]
+        return open_filesystem(self.url)[0]
 
     @property
     def parent(self) -> "Folder":
@@ -78,35 +77,72 @@ class Folder:
             return []
         filesystem = self.filesystem
         filesystem.invalidate_cache()
-        with suppress(FileNotFoundError):
+        with trouble_explained(self.url), suppress(FileNotFoundError):
             entries = filesystem.ls(self.url, detail=False)
             return sorted({str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries} - {""})
         return []
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading; raises FileNotFoundError."""
-        handle: IO[bytes] = self.filesystem.open(self.path(name), "rb")
-        return handle
+        """Open a file for reading, an object fetched whole in one request; raises FileNotFoundError."""
+        if self.is_local:
+            return Path(self.path(name)).open("rb")
+        return BytesIO(self._ranged(name, 0))
+
+    def ending(self, name: str, size: int) -> bytes:
+        """Read the last bytes of a file, at most ``size``; raises FileNotFoundError."""
+        if not self.is_local:
+            return self._ranged(name, -size)
+        with self.open(name) as file:
+            file.seek(max(0, file.seek(0, SEEK_END) - size))
+            return file.read()
+
+    def remove(self, name: str) -> None:
+        """Delete a file; that it is gone already is no error."""
+        with trouble_explained(self.url), suppress(FileNotFoundError):
+            self.filesystem.rm_file(self.path(name))
 
     def modified(self, name: str) -> float:
         """Time of the file's last change, seconds since the epoch."""
-        return float(self.filesystem.modified(self.path(name)).timestamp())
+        with trouble_explained(self.url):
+            return float(self.filesystem.modified(self.path(name)).timestamp())
 
     def put(self, name: str, data: bytes, check: Check | None = None, *, exclusive: bool = False) -> None:
         """Write a whole file or nothing: temporary, fsync, ``check``, rename, fsync; or one PUT.
 
         ``check`` gets the written file before readers can see it; on an object store, after the PUT. With
-        ``exclusive``, a file of this name stays as it is and FileExistsError is raised (local disks only).
+        ``exclusive``, a file of this name stays as it is and FileExistsError is raised.
         Raises CrysiftError when the disk is full; no half file remains, whatever is raised.
         """
         if self.is_local:
             with full_disk_explained(self, len(data)):
                 self._put_local(name, data, check, exclusive=exclusive)
             return
-        self.filesystem.pipe_file(self.path(name), data)
+        self._put_object(name, data, exclusive=exclusive)
         if check is not None:
             with self.open(name) as written:
                 check(written)
+
+    def _ranged(self, name: str, start: int) -> bytes:
+        """Fetch an object from ``start`` on, or its last ``-start`` bytes."""
+        try:
+            with trouble_explained(self.url):
+                return bytes(self.filesystem.cat_file(self.path(name), start=start))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return b""  # S3 refuses a range of an empty object
+
+    def _put_object(self, name: str, data: bytes, *, exclusive: bool) -> None:
+        mode = {"mode": "create"} if exclusive else {}
+        try:
+            with trouble_explained(self.url):
+                self.filesystem.pipe_file(self.path(name), data, **mode)
+        except FileNotFoundError as error:
+            raise CrysiftError(f"{self.url} cannot be written: {error}; make the bucket first") from error
+        except FileExistsError:  # or this was the second attempt, and the answer to the first was lost
+            with self.open(name) as present:
+                if present.read() != data:
+                    raise
 
     def _put_local(self, name: str, data: bytes, check: Check | None, *, exclusive: bool) -> None:
         folder = Path(self.url)

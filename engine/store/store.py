@@ -7,13 +7,12 @@ from typing import Any, Self
 
 from engine.errors import CrysiftError
 from engine.schema import REJECTS, STRUCTURES
-from engine.store.encoding import decode_footer
+from engine.store.damage import DERIVED, SUFFIX, DamagedPartError
 from engine.store.fingerprint import Fingerprint
 from engine.store.folder import Folder
 from engine.store.runs import Run
-from engine.store.table import DAMAGE, SUFFIX, Table, damaged
+from engine.store.table import Table, parts_in, read_footer
 
-_DERIVED = re.compile(r"^(?P<name>.+)-(?P<hash8>[0-9a-f]{8})$")
 _RUN = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")
 _PART = re.compile(r"^part-")
 _FIXED = {"structures": STRUCTURES, "rejects": REJECTS}
@@ -105,7 +104,7 @@ class Store:
         """Delete what processes that died left half written; returns the names of the temporaries deleted."""
         swept: list[str] = []
         for name in self.folder.names():
-            if name in _FIXED or _DERIVED.match(name):
+            if name in _FIXED or DERIVED.match(name):
                 swept += self.folder.child(name).sweep()
         runs = self.folder.child(_RUNS)
         for name in runs.names():
@@ -120,30 +119,28 @@ class Store:
         return Table(self.folder.child(name), Fingerprint.ingested(name), _FIXED[name])
 
     def _derived_tables(self, name: str | None = None) -> list[Table]:
-        matches = filter(None, map(_DERIVED.match, self.folder.names()))
+        matches = filter(None, map(DERIVED.match, self.folder.names()))
         folders = [self.folder.child(match[0]) for match in matches if name in (None, match["name"])]
         return [table for folder in folders if (table := _found(folder)) is not None]
 
 
 def _found(folder: Folder) -> Table | None:
-    """Return the table in a folder, its fingerprint read from its first part; None where there is no part.
+    """Return the table in a folder, its fingerprint read from its first sound part; None where there is none.
 
-    Raises CrysiftError where that part is damaged or its fingerprint is not the one in the folder's name.
+    Raises CrysiftError where that fingerprint is not the one in the folder's name.
     """
-    part = next((name for name in folder.names() if name.endswith(SUFFIX) and not name.startswith(".")), None)
-    if part is None:
-        return None
-    try:
-        with folder.open(part) as handle:
-            fingerprint = decode_footer(handle)[0].fingerprint
-    except DAMAGE as error:
-        raise damaged(folder.path(part), error) from error
-    if fingerprint.folder_name != folder.name:
-        raise CrysiftError(
-            f"{folder.path(part)} belongs to {fingerprint.folder_name}, not to {folder.name}: "
-            "move the file out of the store and run the same command again"
-        )
-    return Table(folder, fingerprint)
+    for part_name in parts_in(folder):
+        try:
+            fingerprint = read_footer(folder, part_name)[0].fingerprint
+        except DamagedPartError:
+            continue
+        if fingerprint.folder_name != folder.name:
+            raise CrysiftError(
+                f"{folder.path(part_name + SUFFIX)} belongs to {fingerprint.folder_name}, not to "
+                f"{folder.name}: move the file out of the store and run the same command again"
+            )
+        return Table(folder, fingerprint)
+    return None
 
 
 def _visible(folder: Folder) -> list[str]:

@@ -2,43 +2,42 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO
 
-import fsspec
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from engine.errors import CrysiftError
-from engine.store.encoding import decode_footer, decode_part, encode_part
+from engine.store.damage import SUFFIX, DamagedPartError, damage_explained
+from engine.store.encoding import decode_footer, decode_part, encode_part, metadata_bytes, verify_part
 from engine.store.fingerprint import Fingerprint
 from engine.store.folder import Folder
 from engine.store.footer import PartFooter, package_version
+from engine.store.parallel import in_parallel
+from engine.store.remote import REQUESTS_AT_ONCE, open_filesystem
 
-SUFFIX = ".parquet"
-
-DAMAGE = (pa.ArrowException, OSError, ValueError, KeyError, TypeError)
-"""What decoding a file raises when it is not a whole part."""
-
-
-def damaged(path: str, error: BaseException) -> BaseException:
-    """Name the file and the way out; an error of the disk or network (it has an errno) stays what it is."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return error
-    return CrysiftError(
-        f"{path} is damaged or was not written by crysift ({error}): "
-        "delete the file and run the same command again to make it anew"
-    )
+_ENDING_BYTES = 2**16
+"""What is read of a part for its footer at first; larger Parquet metadata take a second read."""
 
 
 @dataclass(frozen=True)
 class TableCounts:
-    """Sums over a table's parts."""
+    """Sums over a table's parts; of ``damaged`` ones nothing else is known."""
 
     parts: int = 0
     rows: int = 0
     failed: int = 0
     cost: float = 0.0
+    damaged: int = 0
+
+
+@dataclass(frozen=True)
+class DerivedParts:
+    """What was found of derived parts: sums over the sound ones, and why others are to be made again."""
+
+    counts: TableCounts = TableCounts()
+    unsound: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Table:
 
     def part_names(self) -> set[str]:
         """Names of the committed parts, without suffix."""
-        return {name.removesuffix(SUFFIX) for name in self.folder.names() if _is_part(name)}
+        return set(parts_in(self.folder))
 
     def commit(  # noqa: PLR0913 -- these are the fields of a part's provenance, each named by the caller
         self,
@@ -97,10 +96,8 @@ class Table:
         data, footer = encode_part(table, describe)
 
         def check(written: IO[bytes]) -> None:
-            with self._damage_explained(part_name):
-                found, rows, _ = decode_footer(written)
-                if found != footer or rows != table.num_rows:
-                    raise ValueError(f"{rows} rows read back, {table.num_rows} written")
+            with damage_explained(self.folder.url, part_name):
+                verify_part(written.read())
 
         self.folder.put(part_name + SUFFIX, data, check, exclusive=exclusive)
         return footer
@@ -108,60 +105,85 @@ class Table:
     def read(self, part_name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a part, or some of its columns in the order asked.
 
-        Raises CrysiftError where the part is absent, damaged or lacks a column.
+        Raises DamagedPartError, and CrysiftError where the part is absent or lacks a column.
         """
-        with self._damage_explained(part_name), self._open(part_name) as part:
+        with damage_explained(self.folder.url, part_name), self._open(part_name) as part:
             try:
                 return decode_part(part, columns)
             except KeyError as error:
                 raise CrysiftError(f"{self._path(part_name)} has no column {error.args[0]!r}") from error
 
     def footer(self, part_name: str) -> PartFooter:
-        """Read a part's footer; raises CrysiftError where the part is damaged or belongs to another table."""
-        with self._damage_explained(part_name), self._open(part_name) as part:
-            footer, rows, _ = decode_footer(part)
-            if rows != footer.rows_out:
-                raise ValueError(f"{rows} rows where its footer says {footer.rows_out}")
-        differing = footer.fingerprint.differences(self.fingerprint)
-        if differing:
-            raise CrysiftError(
-                f"{self._path(part_name)} was made with other settings than its folder "
-                f"({'; '.join(differing)}): move the file out of the store and run the same command again"
-            )
-        return footer
+        """Read a part's footer.
+
+        Raises DamagedPartError, and CrysiftError where the part is absent or belongs to another table.
+        """
+        return self._own(part_name, read_footer(self.folder, part_name)[0])
 
     def part_schema(self, part_name: str) -> pa.Schema:
         """Columns of one part."""
-        with self._damage_explained(part_name), self._open(part_name) as part:
-            return decode_footer(part)[2]
+        return read_footer(self.folder, part_name)[1]
+
+    def footers(self, part_names: Iterable[str]) -> dict[str, PartFooter]:
+        """Read the footers of many parts, several at a time; raises what ``footer`` raises."""
+        found = {}
+        for part_name, footer in self.examined(part_names):
+            if isinstance(footer, DamagedPartError):
+                raise footer
+            found[part_name] = footer
+        return found
+
+    def examined(self, part_names: Iterable[str]) -> Iterator[tuple[str, PartFooter | DamagedPartError]]:
+        """Read the footers of many parts, several at a time, or what is wrong with them, sorted by name."""
+
+        def footer_or_damage(part_name: str) -> PartFooter | DamagedPartError:
+            try:
+                return self.footer(part_name)
+            except DamagedPartError as damage:
+                return damage
+
+        return in_parallel(footer_or_damage, sorted(part_names), REQUESTS_AT_ONCE)
+
+    def discard(self, part_name: str) -> None:
+        """Take a derived part away, so that it is made again; an ingested one is never taken."""
+        if self.fingerprint.source_table is None:
+            raise ValueError(f"{self._path(part_name)} is not derived from another part")
+        self.folder.remove(part_name + SUFFIX)
 
     def missing(self, source: "Table") -> list[str]:
         """Sorted names of the source's parts that this table has not yet derived: a set difference."""
         return sorted(source.part_names() - self.part_names())
 
-    def check_derived(self, source: "Table", part_names: Iterable[str]) -> TableCounts:
-        """Check that these parts have this fingerprint and derive from the source's present content.
+    def check_derived(self, source: "Table", part_names: Iterable[str]) -> DerivedParts:
+        """Find which of these parts are whole and derive from the source's present content.
 
-        Returns the sums over the parts. Raises CrysiftError naming the part that does not belong.
+        Raises what ``footer`` raises of the source's parts, and CrysiftError for a part of other settings.
         """
-        counts = TableCounts()
-        for part_name in sorted(part_names):
-            footer = self.footer(part_name)
-            present = source.footer(part_name).content_hash
-            if footer.source_hash != present:
-                raise CrysiftError(
-                    f"{self._path(part_name)} was derived from a part of {source.name} that has since been "
-                    f"replaced (content {_short(footer.source_hash)}, now {_short(present)}): delete it "
-                    "and run the same command again to derive it anew"
+        names = sorted(part_names)
+        counts, unsound = TableCounts(), {}
+        of_source = source.examined(names)
+        for (part_name, footer), (_, present) in zip(self.examined(names), of_source, strict=True):
+            if isinstance(present, DamagedPartError):
+                raise present
+            if isinstance(footer, DamagedPartError):
+                unsound[part_name] = footer.reason
+            elif footer.source_hash != present.content_hash:
+                unsound[part_name] = (
+                    f"derived from a part of {source.name} that has since been replaced "
+                    f"(content {_short(footer.source_hash)}, now {_short(present.content_hash)})"
                 )
-            counts = _add(counts, footer)
-        return counts
+            else:
+                counts = _add(counts, footer)
+        return DerivedParts(counts, unsound)
 
     def count(self) -> TableCounts:
         """Sum rows, failures and cost over all parts, from their footers."""
         counts = TableCounts()
-        for part_name in sorted(self.part_names()):
-            counts = _add(counts, self.footer(part_name))
+        for _, footer in self.examined(self.part_names()):
+            if isinstance(footer, DamagedPartError):
+                counts = replace(counts, damaged=counts.damaged + 1)
+            else:
+                counts = _add(counts, footer)
         return counts
 
     def scan(self, columns: Sequence[str] | None = None) -> ds.Dataset:
@@ -187,37 +209,63 @@ class Table:
             return ds.dataset(self.schema.empty_table())
         if self.folder.is_local:
             return ds.dataset(paths, format="parquet")
-        inner = [fsspec.core.url_to_fs(path)[1] for path in paths]
-        return ds.dataset(inner, format="parquet", filesystem=self.folder.filesystem)
+        filesystem, root = open_filesystem(self.folder.url)
+        inner = [root + path.removeprefix(self.folder.url) for path in paths]
+        return ds.dataset(inner, format="parquet", filesystem=filesystem)
 
     def _path(self, part_name: str) -> str:
         return self.folder.path(part_name + SUFFIX)
 
     def _open(self, part_name: str) -> IO[bytes]:
-        try:
+        with _absence_explained(self.folder, part_name):
             return self.folder.open(part_name + SUFFIX)
-        except FileNotFoundError as error:
-            raise CrysiftError(f"table {self.name} has no part {self._path(part_name)}") from error
 
-    @contextmanager
-    def _damage_explained(self, part_name: str) -> Iterator[None]:
-        """Name the file and the way out when its bytes are not a whole part."""
-        try:
-            yield
-        except DAMAGE as error:
-            raise damaged(self._path(part_name), error) from error
+    def _own(self, part_name: str, footer: PartFooter) -> PartFooter:
+        """Return the footer, with this table's own fingerprint; raises CrysiftError where it has another."""
+        if footer.fingerprint == self.fingerprint:
+            return replace(footer, fingerprint=self.fingerprint)
+        differing = footer.fingerprint.differences(self.fingerprint)
+        raise CrysiftError(
+            f"{self._path(part_name)} was made with other settings than its folder "
+            f"({'; '.join(differing)}): move the file out of the store and run the same command again"
+        )
 
 
-def _is_part(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(".")
+def parts_in(folder: Folder) -> list[str]:
+    """Sorted names of the parts committed to a folder, without suffix."""
+    names = (name for name in folder.names() if name.endswith(SUFFIX) and not name.startswith("."))
+    return [name.removesuffix(SUFFIX) for name in names]
+
+
+def read_footer(folder: Folder, part_name: str) -> tuple[PartFooter, pa.Schema]:
+    """Read the footer and the schema of a part, of whatever table.
+
+    Raises DamagedPartError, and CrysiftError where there is no such part.
+    """
+    name = part_name + SUFFIX
+    with damage_explained(folder.url, part_name), _absence_explained(folder, part_name):
+        ending = folder.ending(name, _ENDING_BYTES)
+        length = metadata_bytes(ending)
+        if length > len(ending):
+            ending = folder.ending(name, length)
+        return decode_footer(ending[-length:])
+
+
+@contextmanager
+def _absence_explained(folder: Folder, part_name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CrysiftError(f"there is no part {folder.path(part_name + SUFFIX)}") from error
 
 
 def _add(counts: TableCounts, footer: PartFooter) -> TableCounts:
-    return TableCounts(
-        counts.parts + 1,
-        counts.rows + footer.rows_out,
-        counts.failed + footer.failed,
-        counts.cost + footer.cost,
+    return replace(
+        counts,
+        parts=counts.parts + 1,
+        rows=counts.rows + footer.rows_out,
+        failed=counts.failed + footer.failed,
+        cost=counts.cost + footer.cost,
     )
 
 

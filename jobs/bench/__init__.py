@@ -15,6 +15,7 @@ BENCHMARKS = {
     "soap": "jobs.bench.soap",
     "inference": "jobs.bench.inference",
     "ingest": "jobs.bench.ingest",
+    "scale": "jobs.bench.scale",
 }
 """Name of a benchmark -> the module whose `run` measures it."""
 

@@ -7,7 +7,7 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -43,26 +43,37 @@ def environment(address: str) -> dict[str, str]:
     return {"AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def fill(address: str, database: Database) -> None:
-    """Put the documents of a database into the bucket, with the columns that the Materials Project has."""
+def client(address: str) -> Any:
+    """Return a client of the server, which takes any key."""
     import boto3  # type: ignore[import-untyped]
-    from deltalake import WriterProperties, write_deltalake
 
-    client = boto3.client(
+    return boto3.client(
         "s3",
         endpoint_url=address,
         region_name="us-east-1",
         aws_access_key_id="any",
         aws_secret_access_key="any",  # noqa: S106 -- the server asks for none
     )
-    client.create_bucket(Bucket=BUCKET, ACL="public-read")
+
+
+def upload(s3: Any, folder: Path) -> None:
+    """Copy all files of a Delta table to its place in the bucket, for everybody to read."""
+    for path in filter(Path.is_file, folder.rglob("*")):
+        name = PREFIX + path.relative_to(folder).as_posix()
+        s3.upload_file(str(path), BUCKET, name, ExtraArgs={"ACL": "public-read"})
+
+
+def fill(address: str, database: Database) -> None:
+    """Put the documents of a database into the bucket, with the columns that the Materials Project has."""
+    from deltalake import WriterProperties, write_deltalake
+
+    s3 = client(address)
+    s3.create_bucket(Bucket=BUCKET, ACL="public-read")
     with TemporaryDirectory() as folder:
         table = pa.RecordBatchReader.from_batches(_schema(), _batches(database))
         properties = WriterProperties(compression="ZSTD", max_row_group_size=ROW_GROUP)
         write_deltalake(folder, table, partition_by=["version"], writer_properties=properties)
-        for path in filter(Path.is_file, Path(folder).rglob("*")):
-            name = PREFIX + path.relative_to(folder).as_posix()
-            client.upload_file(str(path), BUCKET, name, ExtraArgs={"ACL": "public-read"})
+        upload(s3, Path(folder))
 
 
 def _schema() -> pa.Schema:

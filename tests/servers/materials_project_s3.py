@@ -1,20 +1,18 @@
 """The Materials Project's bucket of open data: moto's S3 server with a Delta table that deltalake wrote."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pyarrow as pa
 from deltalake import write_deltalake
 
+from jobs.bench.bucket import BUCKET, PREFIX, environment, upload
 from tests.servers.materials_project_documents import VERSION, Document, summary_table
+from tests.servers.s3 import S3Server, s3_server
 
-BUCKET = "materialsproject-build"
-PREFIX = "collections/summary/"
+__all__ = ["Bucket", "environment", "materials_project_bucket", "write_summary", "write_table"]
 
 
 def write_summary(folder: Path, documents: Sequence[Document], version: str = VERSION) -> None:
@@ -28,60 +26,40 @@ def write_table(folder: Path, table: pa.Table, version: str = VERSION) -> None:
     write_deltalake(folder, rows, partition_by=["version"], mode="append", schema_mode="merge")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Bucket:
-    """A public bucket on ``url``."""
+    """The public bucket of a server."""
 
-    url: str
-    _client: Any
+    server: S3Server
+
+    @property
+    def url(self) -> str:
+        """Address of the server."""
+        return self.server.url
 
     def empty(self) -> None:
         """Remove all that was put into it."""
-        httpx.post(f"{self.url}/moto-api/reset").raise_for_status()
-        self._client.create_bucket(Bucket=BUCKET, ACL="public-read")
+        self.server.reset()
+        self.server.client.create_bucket(Bucket=BUCKET, ACL="public-read")
 
     def put(self, folder: Path) -> None:
         """Copy all files of a table into the bucket."""
-        for path in folder.rglob("*"):
-            if path.is_file():
-                self.put_file(path, path.relative_to(folder).as_posix())
+        upload(self.server.client, folder)
 
     def put_file(self, path: Path, name: str) -> None:
         """Copy a file to its place in the table."""
         public = {"ACL": "public-read"}
-        self._client.upload_file(str(path), BUCKET, PREFIX + name, ExtraArgs=public)
+        self.server.client.upload_file(str(path), BUCKET, PREFIX + name, ExtraArgs=public)
 
     def remove(self, name: str) -> None:
         """Remove a file of the table."""
-        self._client.delete_object(Bucket=BUCKET, Key=PREFIX + name)
+        self.server.client.delete_object(Bucket=BUCKET, Key=PREFIX + name)
 
 
 @contextmanager
 def materials_project_bucket() -> Iterator[Bucket]:
-    """Serve an empty bucket; servers of one process share what they hold."""
-    import boto3  # type: ignore[import-untyped]
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106 -- of no service
-        )
-        bucket = Bucket(url, client)
+    """Serve an empty bucket."""
+    with s3_server() as server:
+        bucket = Bucket(server)
         bucket.empty()
         yield bucket
-    finally:
-        server.stop()
-
-
-def environment(url: str) -> dict[str, str]:
-    """Environment variables that lead to the bucket instead of to Amazon."""
-    return {"AWS_ENDPOINT_URL": url, "AWS_ALLOW_HTTP": "true", "AWS_EC2_METADATA_DISABLED": "true"}

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from engine.columns import StructureColumns
 from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
 from engine.schema import STATUS_FAILED, STATUS_OK, STRUCTURES, features_schema
-from engine.stage import BatchFunction, Stage
+from engine.stage import BatchFunction, Resources, Stage
 
 _READS = (
     "structure_id",
@@ -34,11 +35,22 @@ class Failure(NamedTuple):
     message: str
 
 
+Device = Literal["auto", "cpu", "cuda"]
+_ROW_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError)
+_DISORDERED = Failure(
+    "DisorderedStructure",
+    "some sites are partially occupied or have several species; SOAP needs one species per site: "
+    "replace the structure by an ordered approximant",
+)
+
+
 @dataclass(frozen=True)
 class SoapStage(Stage):
     """structures → features_soap, one vector per structure."""
 
     soap: SoapSettings = field(default_factory=SoapSettings)
+    device: Device = "auto"
+    """Where the torch backend computes; "auto" takes a GPU if there is one. Not part of the fingerprint."""
 
     name: ClassVar[str] = "features_soap"
     source: ClassVar[str] = "structures"
@@ -54,25 +66,53 @@ class SoapStage(Stage):
         """`features_schema` for 316 components."""
         return features_schema(SOAP_WIDTH)
 
+    @property
+    def resources(self) -> Resources:
+        """One core; with PyTorch more memory, and a GPU where one is used."""
+        if self.soap.backend != "torch":
+            return Resources()
+        return Resources(gpus=float(self._device() == "cuda"), memory_bytes=1024**3)
+
     def settings(self) -> dict[str, Any]:
         """All of `SoapSettings`."""
         return asdict(self.soap)
 
     def open(self) -> BatchFunction:
         """Compile the kernel (or load it from numba's cache) and return `soap_features`."""
+        device = self._device()
+        if self.soap.backend == "torch":
+            import torch
+
+            torch.set_num_threads(1)  # one core per worker
         compile_kernel(self.soap)
-        return lambda table: soap_features(table, self.soap)
+        return lambda table: soap_features(table, self.soap, device)
+
+    def _device(self) -> Literal["cpu", "cuda"]:
+        if self.soap.backend != "torch" or self.device == "cpu":
+            return "cpu"
+        from engine.descriptors.soap.torch_backend import available_device
+
+        return available_device() if self.device == "auto" else self.device
 
 
-def soap_features(table: pa.Table, settings: SoapSettings) -> pa.Table:
-    """SOAP vectors of a batch of structures: the rows of a `features_soap` table, in the same order."""
+def soap_features(
+    table: pa.Table, settings: SoapSettings, device: Literal["cpu", "cuda"] = "cpu"
+) -> pa.Table:
+    """SOAP vectors of a batch of structures: the rows of a `features_soap` table, in the same order.
+
+    `device` is where the torch backend computes.
+    """
     columns = StructureColumns.from_table(table)
     ordered = table["is_ordered"].to_numpy()
     species = _species_codes(columns, table["atomic_numbers"])
-    results = [
-        _row_vector(columns, species, index, bool(ordered[index]), settings) for index in range(len(columns))
-    ]
-    return _features(table["structure_id"], results)
+    if settings.backend == "torch":
+        results = _batch_vectors(columns, species, ordered, settings, device)
+    else:
+        results = [
+            _row_vector(columns, species, index, settings) if ordered[index] else _DISORDERED
+            for index in range(len(columns))
+        ]
+    return _features(table["structure_id"], [_checked(result) for result in results])
 
 
 def _species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -> Ints:
@@ -89,21 +129,53 @@ def _species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -
 
 
 def _row_vector(
-    columns: StructureColumns, species: Ints, index: int, is_ordered: bool, settings: SoapSettings
+    columns: StructureColumns, species: Ints, index: int, settings: SoapSettings
 ) -> SoapResult | Failure:
     """The vector of one row, or why it has none."""
-    if not is_ordered:
-        return Failure(
-            "DisorderedStructure",
-            "some sites are partially occupied or have several species; SOAP needs one species per site: "
-            "replace the structure by an ordered approximant",
-        )
     positions, _, lattice, periodic = columns.row(index)
     sites = slice(columns.offsets[index], columns.offsets[index + 1])
     try:
-        result = soap_vector(positions, species[sites], lattice, periodic, settings)
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError) as error:
-        return Failure(type(error).__name__, f"SOAP failed on {len(positions)} sites: {error}")
+        return soap_vector(positions, species[sites], lattice, periodic, settings)
+    except _ROW_ERRORS as error:
+        return _failure(error, len(positions))
+
+
+def _batch_vectors(
+    columns: StructureColumns, species: Ints, ordered: NDArray[np.bool_], settings: SoapSettings, device: str
+) -> list[SoapResult | Failure]:
+    """The vectors of all ordered rows at once; where that fails, those of either half, down to single rows."""
+    from engine.descriptors.soap.torch_backend import Batch, soap_batch
+
+    def described(rows: Ints) -> list[SoapResult | Failure]:
+        counts = columns.nsites[rows]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        sites = np.repeat(columns.offsets[rows] - offsets[:-1], counts) + np.arange(offsets[-1])
+        batch = Batch(
+            columns.positions[sites], species[sites], offsets, columns.lattices[rows], columns.periodic[rows]
+        )
+        try:
+            return list(soap_batch(batch, settings, device))
+        except _ROW_ERRORS as error:
+            if len(rows) == 1:
+                return [_failure(error, int(counts[0]))]
+            half = len(rows) // 2
+            return described(rows[:half]) + described(rows[half:])
+
+    results: list[SoapResult | Failure] = [_DISORDERED] * len(columns)
+    rows = np.flatnonzero(ordered)
+    for row, result in zip(rows, described(rows) if len(rows) else [], strict=True):
+        results[row] = result
+    return results
+
+
+def _failure(error: Exception, sites: int) -> Failure:
+    return Failure(type(error).__name__, f"SOAP failed on {sites} sites: {error}")
+
+
+def _checked(result: SoapResult | Failure) -> SoapResult | Failure:
+    """The result, if its vector can be used."""
+    if isinstance(result, Failure):
+        return result
     if not np.isfinite(result.vector).all():
         return Failure(
             "NonFiniteVector", "the SOAP vector has infinite or undefined components: do two atoms coincide?"

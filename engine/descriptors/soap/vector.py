@@ -40,6 +40,12 @@ def soap_vector(
     β)·x, the coefficients are averaged over the α atoms, and the normalised power spectra are averaged over
     the pairs.
     """
+    if settings.backend == "torch":
+        from engine.descriptors.soap.torch_backend import Batch, soap_batch
+
+        offsets = np.array([0, len(positions)])
+        batch = Batch(positions, species, offsets, lattice[None], np.asarray(periodic)[None])
+        return soap_batch(batch, settings)[0]
     sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
     lengths = d_nn(sublattices, bounds, cell)
     scaled = lengths * settings.scale
