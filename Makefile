@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures fault-table lock clean
+.PHONY: help screen test test-all check figures scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,11 @@ figures: .venv/installed-dev ## Measure, and write the figures into README.md (F
 	$(BIN)/crysift bench ingest --source $(FIGURES_SOURCE) --json > build/ingest.json
 	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json build/ingest.json
 	$(BIN)/python -m jobs.bench.plot docs/ingest-memory.svg build/ingest.json
+
+scale: .venv/installed-dev ## Measure how it scales, simulate clusters of any size, and write docs/scale.md.
+	mkdir -p build
+	$(BIN)/crysift bench scale --source $(FIGURES_SOURCE) --json > build/scale.json
+	$(BIN)/python -m jobs.bench.scale_report docs/scale.md build/scale.json
 
 fault-table: .venv/installed-dev ## Break servers in every way, and write what became of it into connectors/README.md.
 	CRYSIFT_WRITE_FAULT_TABLE=1 $(BIN)/pytest -q tests/integration/test_ingest_faults.py
