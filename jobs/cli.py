@@ -17,6 +17,7 @@ from jobs.commands.status import status
 from jobs.commands.stop import stop
 from jobs.commands.submit import submit
 from jobs.commands.train import train
+from jobs.commands.verify import verify
 from jobs.termination import interrupt_status, stop_on_sigterm
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ DEVELOPMENT = "Models and speed"
 app.command()(screen)
 app.command(rich_help_panel=RESULTS)(query)
 app.command(rich_help_panel=RESULTS)(status)
+app.command(rich_help_panel=RESULTS)(verify)
 app.command(rich_help_panel=ONE_STEP)(ingest)
 app.command(rich_help_panel=ONE_STEP)(featurize)
 app.command(rich_help_panel=ONE_STEP)(predict)
@@ -70,6 +72,8 @@ def crysift(
     crysift screen my-files/ --store mine     [dim]CIF, POSCAR, extXYZ, …, Parquet[/dim]
 
     crysift query "SELECT * FROM predictions_arise WHERE is_ood" --store mine
+
+    crysift submit -- screen mp: --store s3://bucket/mp    [dim]the same on a Ray cluster[/dim]
 
     Every result is a table of Parquet files in the store, which DuckDB, Polars, pandas and Spark read.
     An interrupted run goes on with the same command.

@@ -109,4 +109,4 @@ def derive_all(
 
 def rows_of(table: Table, parts: frozenset[str]) -> int:
     """Return how many rows some parts of a table hold, from their footers."""
-    return sum(table.footer(part).rows_out for part in parts & table.part_names())
+    return sum(footer.rows_out for footer in table.footers(parts & table.part_names()).values())

@@ -41,7 +41,7 @@ class ScreenResult:
         """Counts, prototypes, failures and the places of the tables, as JSON values."""
         from jobs.report import summarize
 
-        rows_in = sum(self.store.structures.footer(part).rows_in for part in self.parts)
+        rows_in = sum(footer.rows_in for footer in self.store.structures.footers(self.parts).values())
         rows_in -= self._superseded.count(self.parts)
         tables = (self.store.structures, self.store.rejects, self.features_table, self.predictions_table)
         return {
@@ -80,12 +80,10 @@ class ScreenResult:
         return Superseded.of(self.store)
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
-
         from engine.store import Superseded
-        from jobs.views import add_view
+        from jobs.views import add_view, open_connection
 
-        connection = duckdb.connect()
+        connection = open_connection(self.store)
         scope = {
             "structures": self.store.structures,
             "rejects": self.store.rejects,

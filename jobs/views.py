@@ -25,9 +25,7 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     """
     from engine.store import Superseded
 
-    connection = duckdb.connect()
-    if not store.folder.is_local:
-        connection.register_filesystem(store.folder.filesystem)
+    connection = open_connection(store)
     superseded, unfiltered = Superseded.of(store), Superseded({})
     add_view(connection, "structures", store.structures, store.structures.part_names(), superseded)
     add_view(connection, "structures_history", store.structures, store.structures.part_names(), unfiltered)
@@ -38,6 +36,14 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     for name in sorted({table.name for table in derived}):
         newest = sql_name(store.latest(name).folder.name)
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {newest}")
+    return connection
+
+
+def open_connection(store: Store) -> duckdb.DuckDBPyConnection:
+    """Open an in-memory DuckDB without views, which reads the store wherever it is."""
+    connection = duckdb.connect()
+    if not store.folder.is_local:
+        connection.register_filesystem(store.folder.filesystem)
     return connection
 
 

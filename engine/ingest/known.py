@@ -52,7 +52,8 @@ class KnownStructures:
     def catch_up(self, structures: Table) -> None:
         """Put in what was committed since the last call, by whatever run."""
         unseen = structures.part_names() - self.index.keys()
-        fresh = [(PartRecord.of(structures.footer(part)).ingested_at, part) for part in unseen]
+        footers = structures.footers(unseen)
+        fresh = [(PartRecord.of(footer).ingested_at, part) for part, footer in footers.items()]
         for moment, part in sorted(fresh):
             self.add(entries_of(structures.read(part, COLUMNS)), part)
             self.newest = max(self.newest, moment)

@@ -20,7 +20,8 @@ class Superseded:
     def of(cls, store: Store) -> "Superseded":
         """Find the rows that later versions replaced; only the footers are read where there are none."""
         structures = store.structures
-        records = {part: PartRecord.of(structures.footer(part)) for part in structures.part_names()}
+        footers = structures.footers(structures.part_names())
+        records = {part: PartRecord.of(footer) for part, footer in footers.items()}
         revising = [part for part, record in records.items() if record.replaced]
         if not revising:
             return cls({})

@@ -85,7 +85,10 @@ class Store:
         if name in _FIXED:
             table = self._fixed(name)
             return [table] if table.part_names() else []
-        return sorted(self._derived_tables(name), key=lambda table: (_newest(table), table.folder.name))
+        tables = self._derived_tables(name)
+        if len(tables) < 2:  # the usual case, in which no time of a part need be asked
+            return tables
+        return sorted(tables, key=lambda table: (_newest(table), table.folder.name))
 
     def latest(self, name: str) -> Table:
         """Return the table of this name with the newest part; raises CrysiftError where there is none."""
@@ -131,7 +134,7 @@ def _found(folder: Folder) -> Table | None:
     """
     for part_name in parts_in(folder):
         try:
-            fingerprint = read_footer(folder, part_name)[0].fingerprint
+            fingerprint = read_footer(folder, part_name).fingerprint
         except DamagedPartError:
             continue
         if fingerprint.folder_name != folder.name:

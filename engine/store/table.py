@@ -10,7 +10,14 @@ import pyarrow.dataset as ds
 
 from engine.errors import CrysiftError
 from engine.store.damage import SUFFIX, DamagedPartError, damage_explained
-from engine.store.encoding import decode_footer, decode_part, encode_part, metadata_bytes, verify_part
+from engine.store.encoding import (
+    decode_footer,
+    decode_part,
+    decode_schema,
+    encode_part,
+    metadata_bytes,
+    verify_part,
+)
 from engine.store.fingerprint import Fingerprint
 from engine.store.folder import Folder
 from engine.store.footer import PartFooter, package_version
@@ -118,11 +125,12 @@ class Table:
 
         Raises DamagedPartError, and CrysiftError where the part is absent or belongs to another table.
         """
-        return self._own(part_name, read_footer(self.folder, part_name)[0])
+        return self._own(part_name, read_footer(self.folder, part_name))
 
     def part_schema(self, part_name: str) -> pa.Schema:
         """Columns of one part."""
-        return read_footer(self.folder, part_name)[1]
+        with damage_explained(self.folder.url, part_name):
+            return decode_schema(_metadata(self.folder, part_name))
 
     def footers(self, part_names: Iterable[str]) -> dict[str, PartFooter]:
         """Read the footers of many parts, several at a time; raises what ``footer`` raises."""
@@ -237,18 +245,24 @@ def parts_in(folder: Folder) -> list[str]:
     return [name.removesuffix(SUFFIX) for name in names]
 
 
-def read_footer(folder: Folder, part_name: str) -> tuple[PartFooter, pa.Schema]:
-    """Read the footer and the schema of a part, of whatever table.
+def read_footer(folder: Folder, part_name: str) -> PartFooter:
+    """Read the footer of a part, of whatever table.
 
     Raises DamagedPartError, and CrysiftError where there is no such part.
     """
+    with damage_explained(folder.url, part_name):
+        return decode_footer(_metadata(folder, part_name))
+
+
+def _metadata(folder: Folder, part_name: str) -> bytes:
+    """Read the Parquet metadata that end a part."""
     name = part_name + SUFFIX
-    with damage_explained(folder.url, part_name), _absence_explained(folder, part_name):
+    with _absence_explained(folder, part_name):
         ending = folder.ending(name, _ENDING_BYTES)
         length = metadata_bytes(ending)
         if length > len(ending):
             ending = folder.ending(name, length)
-        return decode_footer(ending[-length:])
+        return ending[-length:]
 
 
 @contextmanager
