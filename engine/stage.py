@@ -11,6 +11,8 @@ from engine.errors import CrysiftError
 
 BatchFunction = Callable[[pa.Table], pa.Table]
 Engine = Literal["dask", "ray"]
+Device = Literal["auto", "cpu", "cuda"]
+"""Where a stage computes; "auto": on a GPU where its workers have one. Never part of a fingerprint."""
 
 START = "structures"
 

@@ -190,7 +190,9 @@ Dask = Annotated[
 Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     typer.Option(
-        "--device", help="Where networks compute; auto: on GPUs where there are any.", rich_help_panel=RUNNING
+        "--device",
+        help="Where networks and the torch backend compute; auto: on GPUs where there are any.",
+        rich_help_panel=RUNNING,
     ),
 ]
 GpuShare = Annotated[

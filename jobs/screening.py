@@ -119,7 +119,7 @@ def screen(
     names = _names(sources)
     connectors = open_sources(names, asked.sources)
     opened = Store.open(os.fspath(store), create=True)
-    featurize = SoapStage(asked.soap)
+    featurize = SoapStage(asked.soap, asked.prediction.device)
     _check_before_anything_runs(opened, featurize, asked)
     record = {"sources": [connector.describe() for connector in connectors], **asked.as_json()}
     with (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engine.columns import contiguous, fixed_size_values
 from engine.errors import CrysiftError
 from engine.schema import ERROR_COLUMNS, STATUS_OK, features_schema, predictions_schema
-from engine.stage import BatchFunction, Resources, Stage
+from engine.stage import BatchFunction, Device, Resources, Stage
 from engine.store import Fingerprint
 from models.weights_file import load_model, model_digest, model_metadata
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT_WEIGHTS = "arise-quip"
 REPRESENTATION_TYPE = pa.float16()
-Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)

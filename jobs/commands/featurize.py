@@ -14,6 +14,7 @@ def featurize(
     workers: options.Workers = None,
     ray: options.Ray = None,
     dask: options.Dask = None,
+    device: options.Device = "auto",
     gpu_share: options.GpuShare = options.GPU_SHARE,
     add_table: options.AddTable = False,
     quiet: options.Quiet = False,
@@ -34,7 +35,7 @@ def featurize(
         from jobs.derivation import derive_and_report
         from jobs.settings import ExecutionSettings
 
-        stage = SoapStage(SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend))
+        stage = SoapStage(SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend), device)
         opened = Store.open(store, create=False)
         execution = ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share))
         derive_and_report(console, "featurize", opened, stage, opened.structures, execution)

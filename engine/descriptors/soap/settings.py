@@ -33,8 +33,8 @@ class SoapSettings:
     basis: Basis = "quip"
     """Radial basis: the paper's equispaced Gaussians ("quip") or DScribe's Gaussian-type orbitals ("gto")."""
     backend: Backend = "kernel"
-    """Our compiled kernel; its sums as matrix products by PyTorch, on a GPU where there is one; or DScribe (which
-    only has the "gto" basis). They agree to 1e-5 of a vector's length."""
+    """Our compiled kernel; its sums as matrix products by PyTorch, on a GPU where there is one; or DScribe
+    (which only has the "gto" basis). They agree to 1e-5 of a vector's length."""
 
     def __post_init__(self) -> None:
         _check_between("cutoff", self.cutoff, 1.5, 12.0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
 from engine.schema import STATUS_FAILED, STATUS_OK, STRUCTURES, features_schema
-from engine.stage import BatchFunction, Resources, Stage
+from engine.stage import BatchFunction, Device, Resources, Stage
 
 _READS = (
     "structure_id",
@@ -35,7 +35,6 @@ class Failure(NamedTuple):
     message: str
 
 
-Device = Literal["auto", "cpu", "cuda"]
 _ROW_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError)
 _DISORDERED = Failure(
     "DisorderedStructure",
@@ -71,7 +70,13 @@ class SoapStage(Stage):
         """One core; with PyTorch more memory, and a GPU where one is used."""
         if self.soap.backend != "torch":
             return Resources()
-        return Resources(gpus=float(self._device() == "cuda"), memory_bytes=1024**3)
+        return Resources(gpus=float(self.device == "cuda"), memory_bytes=1024**3)
+
+    def placed(self, *, on_gpu: Callable[[], bool]) -> Self:
+        """Return the stage on "cuda" or "cpu", where the torch backend was asked for and "auto"."""
+        if self.soap.backend != "torch" or self.device != "auto":
+            return self
+        return replace(self, device="cuda" if on_gpu() else "cpu")
 
     def settings(self) -> dict[str, Any]:
         """All of `SoapSettings`."""
@@ -79,20 +84,14 @@ class SoapStage(Stage):
 
     def open(self) -> BatchFunction:
         """Compile the kernel (or load it from numba's cache) and return `soap_features`."""
-        device = self._device()
-        if self.soap.backend == "torch":
-            import torch
-
-            torch.set_num_threads(1)  # one core per worker
         compile_kernel(self.soap)
-        return lambda table: soap_features(table, self.soap, device)
+        if self.soap.backend != "torch":
+            return lambda table: soap_features(table, self.soap)
+        import torch
 
-    def _device(self) -> Literal["cpu", "cuda"]:
-        if self.soap.backend != "torch" or self.device == "cpu":
-            return "cpu"
-        from engine.descriptors.soap.torch_backend import available_device
-
-        return available_device() if self.device == "auto" else self.device
+        torch.set_num_threads(1)  # one core per worker
+        on_gpu = self.placed(on_gpu=torch.cuda.is_available).device == "cuda"
+        return lambda table: soap_features(table, self.soap, "cuda" if on_gpu else "cpu")
 
 
 def soap_features(
@@ -143,7 +142,7 @@ def _row_vector(
 def _batch_vectors(
     columns: StructureColumns, species: Ints, ordered: NDArray[np.bool_], settings: SoapSettings, device: str
 ) -> list[SoapResult | Failure]:
-    """The vectors of all ordered rows at once; where that fails, those of either half, down to single rows."""
+    """The vectors of all ordered rows at once; where that fails, of either half, down to single rows."""
     from engine.descriptors.soap.torch_backend import Batch, soap_batch
 
     def described(rows: Ints) -> list[SoapResult | Failure]:
