@@ -65,12 +65,16 @@ def local_session(cores: int, gpus: int, memory_bytes: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _init(**settings: Any) -> None:
-    """Initialise Ray quietly, without the handler of SIGTERM that it puts in place of ours."""
+def _init(**settings: Any) -> str:
+    """Initialise Ray quietly, without the handler of SIGTERM that it puts in place of ours.
+
+    Returns the HOST:PORT of its web page, empty without one.
+    """
     handler = signal.getsignal(signal.SIGTERM)
-    ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
+    context = ray.init(log_to_driver=False, logging_level=logging.ERROR, **settings)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+    return str(context.dashboard_url or "")
 
 
 def _reach(address: str) -> None:
@@ -88,5 +92,5 @@ def alive_nodes() -> list[dict[str, Any]]:
 
 def dashboard() -> str | None:
     """Address of Ray's web page, None where the cluster has none."""
-    place = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR).dashboard_url
+    place = _init(ignore_reinit_error=True)
     return f"http://{place}" if place else None

@@ -26,7 +26,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     try:
         filesystem, path = fsspec.core.url_to_fs(url, **_OPTIONS.get(protocol, {}))
     except (ImportError, ValueError) as error:
-        way_out = ": pip install 'crysift[cluster]'" if protocol == "s3" and isinstance(error, ImportError) else ""
+        lacks_s3fs = protocol == "s3" and isinstance(error, ImportError)
+        way_out = ": pip install 'crysift[cluster]'" if lacks_s3fs else ""
         raise CrysiftError(f"cannot open {url}: {error}{way_out}") from error
     return filesystem, path
 

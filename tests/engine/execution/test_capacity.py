@@ -44,7 +44,7 @@ def test_an_address_where_nobody_listens_is_refused_at_once() -> None:
         CrysiftError, match=r"no Ray cluster answers at '127\.0\.0\.1:1' .* `ray start --head`"
     ):
         capacity(Cluster(ray="127.0.0.1:1"), "ray")
-    with pytest.raises(CrysiftError, match="no Dask scheduler answers at 'tcp://127.0.0.1:1'"):
+    with pytest.raises(CrysiftError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:1'"):
         capacity(Cluster(dask="tcp://127.0.0.1:1"), "dask")
 
 

@@ -1,0 +1,78 @@
+"""The command line of a job, checked before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import CrysiftError
+from jobs.cluster.keys import refuse_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import typer
+
+FROM_OUTSIDE = ("submit", "jobs", "logs", "stop")
+_SCHEME = re.compile(r"^(?!files:)[a-z][a-z0-9+.-]*:")
+_PATHS = ("store", "csv", "parquet", "output", "work")
+_NAMES_OR_PATHS = ("columns", "weights")
+_SOURCES = ("sources", "source")
+
+
+def parse_command(context: typer.Context, arguments: Sequence[str]) -> Any:
+    """Parse a command line without running it; ``context`` is that of the command that submits.
+
+    What our commands do not accept ends as it does without a cluster: with their message and exit status 2.
+    """
+    root: Any = context.find_root()
+    name, command, rest = root.command.resolve_command(root, list(arguments))
+    return command.make_context(name, rest, parent=root)
+
+
+def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
+    """Return the command line as the cluster is to run it: with the store that CRYSIFT_STORE names here.
+
+    Raises:
+        CrysiftError: the command speaks to a cluster from outside, names a path relative to this folder, or
+            holds a key.
+    """
+    if parsed.info_name in FROM_OUTSIDE:
+        raise CrysiftError(
+            f"`crysift {parsed.info_name}` speaks to the cluster from outside: run it here, without submit"
+        )
+    for option, value in _values(parsed.params):
+        _refuse_relative(option, value)
+    whole = list(arguments)
+    source = parsed.get_parameter_source("store")
+    if source is not None and source.name == "ENVIRONMENT":
+        whole += ["--store", parsed.params["store"]]
+    refuse_keys(whole)
+    return whole
+
+
+def _values(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in parameters.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        yield from ((name, str(each)) for each in values if isinstance(each, str | Path))
+
+
+def _refuse_relative(option: str, value: str) -> None:
+    """Raise CrysiftError for a path that would be another one in the folder in which the job runs."""
+    if option in _SOURCES:
+        if _SCHEME.match(value) and not Path(value).exists():
+            return
+        path = value.removeprefix("files:")
+    elif option in _PATHS or (option in _NAMES_OR_PATHS and Path(value).exists()):
+        path = value
+    else:
+        return
+    if "://" not in path and not Path(path).is_absolute():
+        named = "the source" if option in _SOURCES else f"--{option}"
+        bucket = "; or a URL, s3://…" if option in {"store", *_SOURCES} else ""
+        raise CrysiftError(
+            f"{named} {path!r} is relative to this folder, and the job runs in another one, maybe on another "
+            f"machine: name an absolute path that all machines of the cluster see, such as "
+            f"{Path(path).absolute()} on a shared disk{bucket}"
+        )
