@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,8 @@ def _view_of(result: ScreenResult) -> str:
 
 def _command() -> str:
     """Return what to type for crysift: its path as it was started, where it is not on the search path."""
-    return "crysift" if which("crysift") else sys.argv[0]
+    started = Path(sys.argv[0])
+    return "crysift" if which("crysift") or started.name != "crysift" else str(started)
 
 
 def _print_prototypes(console: Console, result: ScreenResult) -> None:

@@ -79,7 +79,7 @@ def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorker
                 host=host,
                 protocol="tls://",
                 security=security,
-                dashboard_address=f"{host}:0",
+                dashboard_address="127.0.0.1:0",  # as Ray's own: who may see it has a tunnel
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def recoveries(kills: list[Kill], events: list[dict[str, Any]]) -> list[dict[str
 
     Seconds are None where the run ended before.
     """
-    ends = [kill.time for kill in kills[1:]] + [datetime.max.replace(tzinfo=kills[-1].time.tzinfo)]
+    ends = [*(kill.time for kill in kills), datetime.max.replace(tzinfo=UTC)][1:]
     return [
         {
             "kind": kill.kind,

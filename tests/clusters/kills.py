@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import psutil
 
+from tests.clusters.ray_nodes import wait_until
 from tests.clusters.screening import Screening
 
 Kind = Literal["Dask worker", "model actor", "raylet", "driver"]
@@ -16,7 +17,7 @@ ACTORS: dict[Kind, str] = {"Dask worker": "DaskWorkerActor", "model actor": "Sta
 """The class of each kind of worker, by which Ray names its process."""
 
 SHARES = {"worker": 0.65, "raylet": 0.2, "driver": 0.15}
-LONGEST_DELAY_SECONDS = 3.0
+LONGEST_DELAY_SECONDS = 2.0
 AT_ONCE = 0.25
 """Share of the kills that do not wait until a part is done after the last one."""
 
@@ -67,8 +68,9 @@ class Killer:
         """Let the run do something, usually a part at least; whether it is still at work."""
         delay = self._generator.uniform(0.0, LONGEST_DELAY_SECONDS)
         at_once = self._generator.random() < AT_ONCE
-        while self._is_running() and not at_once and self._parts() == self._committed:
-            time.sleep(0.05)
+        if not at_once:
+            said = self.screening.said.read_text
+            wait_until(lambda: not self._is_running() or self._parts() != self._committed, "a part", said)
         with suppress(psutil.TimeoutExpired):
             psutil.Process(self.screening.driver.pid).wait(timeout=delay)
         return self._is_running()

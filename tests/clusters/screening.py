@@ -85,7 +85,8 @@ class Screening:
 
     def finish(self) -> None:
         """Wait for the end of the command, and hold it to be a good one."""
-        assert self.driver.wait() == 0, self.said.read_text()
+        wait_until(lambda: self.driver.poll() is not None, "the end of the run", self.said.read_text, 600.0)
+        assert self.driver.returncode == 0, self.said.read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Events of a name, of all starts, as the store recorded them."""

@@ -1,10 +1,12 @@
 """Writes docs/cluster.md: `python -m tests.clusters.transcript docs/cluster.md`, as root on Linux."""
 
 import os
+import re
 import secrets
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from tests.clusters.structures import write_structures
 STRUCTURES = 2000
 BIN = Path(sys.executable).parent
 SHARED = "/shared"
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+WIDTH = 105
 
 TEXT = """# A run on a cluster that loses a node
 
@@ -94,7 +98,7 @@ class Terminal:
 
     def note(self, line: str) -> None:
         """Write down a line."""
-        line = line.replace(f"{BIN}/", "").replace(str(self.folder), SHARED)
+        line = COLOURS.sub("", line).replace(f"{BIN}/", "").replace(str(self.folder), SHARED)
         self.lines.append(line.rstrip())
 
     def page(self) -> str:
@@ -127,7 +131,8 @@ def starting(terminal: Terminal, cluster: RayCluster) -> str:
     """The commands that started the nodes, and what Ray says of them."""
     for name, node in zip(("head", "node1", "node2"), cluster.nodes, strict=True):
         words = ["/var/ray" if word == str(node.folder) else word for word in node.command]
-        terminal.note(f"{name}$ {' '.join(words)} &")
+        command = textwrap.wrap(f"{name}$ {' '.join(words)} &", WIDTH, break_on_hyphens=False)
+        terminal.note(" \\\n    ".join(command))
     terminal.run("head", cluster.head.host, f"ray status --address {cluster.address}")
     return terminal.page()
 
@@ -146,7 +151,7 @@ def submitting(terminal: Terminal, cluster: RayCluster, laptop: Host) -> str:
         lambda: parts(terminal.folder, "predictions") >= parts(terminal.folder, "structures") / 2 > 0, "parts"
     )
     cluster.workers[-1].kill()
-    terminal.note("                                        ⚡ node2 is switched off")
+    terminal.note("# now node 2 is switched off")
     reader.join()
     terminal.note(f"laptop$ echo $?\n{process.wait()}")
     terminal.run("laptop", laptop, f"crysift jobs --address {cluster.dashboard} --unencrypted")

@@ -40,8 +40,8 @@ def test_random_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
             assert repetitions(store) == 0
             assert sum(cost["parts_lost"] for cost in costs) <= len(kills)
             runs.append({"seed": seed, "kills": costs})
+            keep("kills", {"structures": STRUCTURES, "parts": STRUCTURES // ROWS_PER_PART, "runs": runs})
             left -= len(kills)
             if not left:
                 break
         assert cluster.living_actors() == 0
-    keep("kills", {"structures": STRUCTURES, "parts": STRUCTURES // ROWS_PER_PART, "runs": runs})

@@ -65,7 +65,7 @@ class Client:
         self.folder = folder
 
     def start(self, *arguments: str | Path, token: str = TOKEN) -> "subprocess.Popen[str]":
-        kept = {name: value for name, value in os.environ.items() if name != "CRYSIFT_STORE"}
+        kept = {name: value for name, value in os.environ.items() if name not in ("CRYSIFT_STORE", "RAY_AUTH_MODE")}
         mode = {"RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
         return subprocess.Popen(
             [Path(sys.executable).with_name("crysift"), *map(str, arguments)],
@@ -91,6 +91,7 @@ class Client:
         return str(path)
 
 
+@pytest.mark.slow
 def test_a_command_runs_with_the_code_from_here_or_with_the_installed_one(
     client: Client, tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_command_runs_with_the_code_from_here_or_with_the_installed_one(
         assert ended.json()["store"] == str(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_the_exit_status_is_that_of_the_command(client: Client, tmp_path: Path) -> None:
     failed = client.submit("status", "--store", tmp_path / "nowhere")
     assert failed.status == 1
@@ -184,6 +186,7 @@ def await_that(happened: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.slow
 def test_a_job_outlives_its_client_and_can_be_followed_again(client: Client, tmp_path: Path) -> None:
     script = client.script(tmp_path / "python", COUNT)
     first = client.start("submit", "--id", "alone", "--python", script, "--", "status", "-s", tmp_path)
@@ -300,6 +303,7 @@ def write_certificate(folder: Path) -> Path:
     return folder / "certificate.pem"
 
 
+@pytest.mark.slow
 def test_an_encrypted_address_needs_a_certificate_that_is_trusted(
     client: Client, head: RayHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +321,7 @@ def test_an_encrypted_address_needs_a_certificate_that_is_trusted(
     assert lines_of(ended.out) == list(range(1, 41))
 
 
+@pytest.mark.slow
 def test_stop_waits_until_the_command_has_ended_in_order(client: Client, tmp_path: Path) -> None:
     body = "trap 'sleep 4; echo in order; exit 143' TERM; echo started; while :; do sleep 0.1; done"
     script = client.script(tmp_path / "python", body)

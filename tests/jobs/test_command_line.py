@@ -17,7 +17,10 @@ from jobs import options
 from jobs.cli import app
 from tests.jobs.running import CRYSTALS, Answer, crysift
 
-COMMANDS = ("screen", "query", "status", "ingest", "featurize", "predict", "train", "bench")
+COMMANDS = (
+    *("screen", "query", "status", "verify", "ingest", "featurize", "predict", "train", "bench"),
+    *("submit", "jobs", "logs", "stop"),
+)
 HEAVY = {"torch", "ray", "dask", "distributed", "numba", "pymatgen", "ase", "scipy"}
 
 

@@ -41,6 +41,7 @@ def test_a_termination_is_never_dropped_and_counts_once(body: str) -> None:
     assert (ended.returncode, ended.stderr) == (143, b"")
 
 
+@pytest.mark.slow
 def test_a_terminated_screening_says_how_to_go_on_and_does(crystal_files: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     command = ["screen", str(crystal_files), "--store", str(store), "--executor", "inline"]
