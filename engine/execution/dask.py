@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import threading
@@ -10,10 +11,10 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import dask.config
-from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
+from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
 
 from engine.errors import CrysiftError
 from engine.execution.capacity import available_memory
@@ -22,6 +23,10 @@ from engine.execution.events import EngineStarted, Event, PartDone, PartIsolated
 from engine.execution.recovery import Assignment, Backlog
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from distributed import Future as DaskFuture
+
     from engine.execution.dask_on_ray import HostedWorkers
     from engine.execution.plan import StagePlan
     from engine.execution.task import PartFunction, StageTask
@@ -123,8 +128,10 @@ class _DaskCrew(Crew):
 
     def submit(self, assignment: Assignment) -> None:
         future = self._client.submit(_run_part, assignment.part, assignment.isolated, pure=False)
-        self._running[future] = assignment.part
-        future.add_done_callback(self._ended.put)
+        loop = cast("Any", self._client.loop).asyncio_loop
+        fetched = asyncio.run_coroutine_threadsafe(_fetched(self._client, future), loop)
+        self._running[fetched] = assignment.part
+        fetched.add_done_callback(self._ended.put)
 
     def collect(self, seconds: float) -> PartDone | Loss | None:
         if self._losses:
@@ -134,12 +141,12 @@ class _DaskCrew(Crew):
         except Empty:
             return None
         part = self._running.pop(future)
-        if future.status == "finished":
-            return future.result()
         with _scheduler_reached():
             error = future.exception()
-            if error is None:  # the client has closed
-                raise CancelledError
+            if isinstance(error, CancelledError):
+                raise error
+        if error is None:
+            return future.result()
         if not isinstance(error, KilledWorker):
             raise error
         self._looked = -_LOOK_EVERY_SECONDS
@@ -155,6 +162,15 @@ def _scheduler_reached() -> Iterator[None]:
         raise CrysiftError(
             "the Dask scheduler went away: run the same command again, it goes on after the parts done"
         ) from error
+
+
+async def _fetched(client: Client, future: DaskFuture[PartDone]) -> PartDone:
+    """Fetch a result without stopping the loop that replaces workers.
+
+    The one that has it may die before it is fetched: Dask then has the part done again.
+    """
+    done: PartDone = await client.gather(future, asynchronous=True)
+    return done
 
 
 def _run_part(part: str, isolated: bool) -> PartDone:

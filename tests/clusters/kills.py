@@ -1,5 +1,6 @@
 """Kills without warning, drawn from a seed: workers of either engine, raylets, drivers."""
 
+import subprocess
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ ACTORS: dict[Kind, str] = {"Dask worker": "DaskWorkerActor", "model actor": "Sta
 """The class of each kind of worker, by which Ray names its process."""
 
 SHARES = {"worker": 0.65, "raylet": 0.2, "driver": 0.15}
-LONGEST_DELAY_SECONDS = 2.0
+LONGEST_DELAY_SECONDS = 1.0
 AT_ONCE = 0.25
 """Share of the kills that do not wait until a part is done after the last one."""
 
@@ -71,8 +72,8 @@ class Killer:
         if not at_once:
             said = self.screening.said.read_text
             wait_until(lambda: not self._is_running() or self._parts() != self._committed, "a part", said)
-        with suppress(psutil.TimeoutExpired):
-            psutil.Process(self.screening.driver.pid).wait(timeout=delay)
+        with suppress(subprocess.TimeoutExpired):
+            self.screening.driver.wait(timeout=delay)
         return self._is_running()
 
     def _is_running(self) -> bool:
@@ -82,9 +83,9 @@ class Killer:
         """Kill a process of the kind that is drawn, when there is one; None where the run ends first."""
         drawn = self._generator.choice(list(SHARES), p=list(SHARES.values()))
         while self._is_running():
-            if targets := self._targets(drawn):
-                kind, process = targets[self._generator.integers(len(targets))]
-                with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.NoSuchProcess):
+                if targets := self._targets(drawn):
+                    kind, process = targets[self._generator.integers(len(targets))]
                     doing = " ".join(process.cmdline()[:1]) if drawn == "worker" else ""
                     process.kill()
                     moment = datetime.now(UTC)
