@@ -36,6 +36,11 @@ scale: .venv/installed-dev ## Measure how it scales, simulate clusters of any si
 	$(BIN)/crysift bench scale --source $(FIGURES_SOURCE) --json > build/scale.json
 	$(BIN)/python -m jobs.bench.scale_report docs/scale.md build/scale.json
 
+reliability: .venv/installed-dev ## Break clusters in every way, 200 kills among them, and write docs/reliability.md.
+	CRYSIFT_RELIABILITY=build/reliability CRYSIFT_KILLS=200 $(BIN)/pytest -q \
+	  tests/integration/test_cluster_kills.py tests/integration/test_cluster_faults.py
+	$(BIN)/python -m tests.clusters.reliability docs/reliability.md build/reliability
+
 fault-table: .venv/installed-dev ## Break servers in every way, and write what became of it into connectors/README.md.
 	CRYSIFT_WRITE_FAULT_TABLE=1 $(BIN)/pytest -q tests/integration/test_ingest_faults.py
 
