@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _CONNECTORS = logging.getLogger("connectors")
 
-INGEST = "ingest"
-"""Name of the bar of the pages of a source; how many rows they hold together is not known beforehand."""
 PROGRESS_MARK = "▸ "
 """Begins a line of progress in a file; what stands before the colon names the stage."""
 _LINE_EVERY_SECONDS = 5.0
@@ -127,7 +125,7 @@ class ProgressBars:
     ) -> None:
         """Leave the bars as they are."""
         if kind is None:
-            self._end(INGEST)
+            self._end(events.INGEST)
         _CONNECTORS.removeHandler(self._notes)
         self._bars.stop()
         if self._lines:
@@ -137,7 +135,7 @@ class ProgressBars:
         """Take one event of the run."""
         match event:
             case events.StageStarted():
-                self._end(INGEST)
+                self._end(events.INGEST)
                 if event.rows or event.skipped_rows:
                     self._console.note(event.description)
                 if event.rows:
@@ -158,13 +156,13 @@ class ProgressBars:
         """Count entries as they arrive, those of earlier runs when they are found, and rejects when known."""
         match event:
             case events.PassageStarted():
-                if INGEST not in self._tasks:
-                    self._begin(INGEST, None)
+                if events.INGEST not in self._tasks:
+                    self._begin(events.INGEST, None)
             case events.PageRead():
-                self._advance(INGEST, event.entries, 0)
+                self._advance(events.INGEST, event.entries, 0)
             case events.PageDone():
                 found = event.rows + event.rejected + event.known if event.skipped else 0
-                self._advance(INGEST, found, event.rejected)
+                self._advance(events.INGEST, found, event.rejected)
 
     def _show_cluster(self, event: events.EngineStarted | events.WorkersChanged) -> None:
         """Link the bar to the engine's dashboard; show how many workers there are while some are missing."""
@@ -201,7 +199,7 @@ class ProgressBars:
 
     def _advance(self, stage: str, rows: int, failed: int) -> None:
         self._failed[stage] += failed
-        count, what = self._failed[stage], "rejected" if stage == INGEST else "failed"
+        count, what = self._failed[stage], "rejected" if stage == events.INGEST else "failed"
         self._bars.update(self._tasks[stage], advance=rows, failed=f"{count:,} {what}" if count else "")
 
     def _end(self, stage: str) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from engine.errors import CrysiftError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from engine.execution.cluster import Cluster
     from engine.execution.plan import Executor
     from engine.stage import Resources
@@ -111,14 +113,19 @@ def _dask_capacity(address: str) -> Capacity:
 
     try:
         with Client(address, set_as_default=False, timeout="10s") as client:
-            workers = client.scheduler_info(n_workers=-1)["workers"].values()
+            nodes = dask_nodes(client)
     except (OSError, TimeoutError, ValueError) as error:
         raise CrysiftError(
             f"no Dask scheduler answers at {address!r} ({error}): start one with `dask scheduler`, or check "
             "the address that it printed"
         ) from error
-    nodes = [
+    return Capacity(f"the Dask scheduler at {address}", nodes)
+
+
+def dask_nodes(client: Client) -> tuple[Node, ...]:
+    """What each worker of a scheduler lends: GPUs where it was started with the resource ``GPU``."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return tuple(
         Node(own["nthreads"], own["memory_limit"] or _PLENTY, own["resources"].get("GPU", 0.0))
         for own in workers
-    ]
-    return Capacity(f"the Dask scheduler at {address}", tuple(nodes))
+    )

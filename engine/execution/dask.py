@@ -12,12 +12,14 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import dask.config
 from distributed import Client, KilledWorker, LocalCluster, Worker, WorkerPlugin, get_worker
 
 from engine.errors import CrysiftError
-from engine.execution.capacity import available_memory
+from engine.execution.capacity import Capacity, available_memory, dask_nodes
+from engine.execution.dask_settings import SETTINGS
 from engine.execution.dispatch import Crew, Loss, dispatch
 from engine.execution.events import EngineStarted, Event, PartDone, PartIsolated, WorkerLost
 from engine.execution.recovery import Assignment, Backlog
@@ -31,29 +33,16 @@ if TYPE_CHECKING:
     from engine.execution.plan import StagePlan
     from engine.execution.task import PartFunction, StageTask
 
-_PLUGIN = "crysift-stage"
 _DIED_AT_START = "Nanny failed to start."
 """What Dask says, in a RuntimeError, of a worker that died before the cluster was up."""
 _LOOK_EVERY_SECONDS = 1.0
-
-_SETTINGS = {
-    # Dask reports the first loss of a worker, and Backlog counts: it knows which part to try again last.
-    "distributed.scheduler.allowed-failures": 0,
-    # Parts live in Parquet files and not in Dask's memory: there is nothing to spill, and a worker paused for
-    # the memory of its own stage would wait for ever. Above the limit it is killed and counted as a loss.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-}
 
 
 class _OpenStage(WorkerPlugin):
     """Holds the stage in a worker: opened by the worker's first part and kept for the others."""
 
-    name = _PLUGIN
-
     def __init__(self, task: StageTask) -> None:
+        self.name = f"crysift-{uuid4().hex}"  # several runs may share a scheduler
         self._task = task
         self._run: PartFunction | None = None
 
@@ -74,9 +63,9 @@ def run(plan: StagePlan) -> Generator[Event, None, None]:
     backlog = Backlog(plan.stage.name, plan.parts, plan.workers)
     with ExitStack() as cluster:
         client, hosted = yield from _started(cluster, plan, backlog)
-        client.register_plugin(_OpenStage(plan.task))
+        stage = cluster.enter_context(_opened_stage(client, plan.task))
         yield EngineStarted(plan.stage.name, "dask", client.dashboard_link or None)
-        yield from dispatch(backlog, _DaskCrew(client, plan.workers, hosted), plan.stage.name)
+        yield from dispatch(backlog, _DaskCrew(client, stage, plan, hosted), plan.stage.name)
 
 
 def _started(
@@ -95,11 +84,15 @@ def _started(
 class _DaskCrew(Crew):
     """The workers of a scheduler, which decides who gets a part; there are never more parts than threads."""
 
-    def __init__(self, client: Client, workers: int, hosted: HostedWorkers | None) -> None:
+    def __init__(self, client: Client, stage: str, plan: StagePlan, hosted: HostedWorkers | None) -> None:
         self._client = client
+        self._stage = stage
+        self._plan = plan
+        attached_gpus = plan.resources.gpus if plan.cluster.dask else 0.0
+        self._gpus = {"GPU": attached_gpus} if attached_gpus else None
         self._hosted = hosted
-        self._wanted = workers
-        self._threads = 0
+        self._wanted = plan.workers
+        self._ready = 0
         self._looked = -_LOOK_EVERY_SECONDS
         self._running: dict[Future[PartDone], str] = {}
         self._ended: SimpleQueue[Future[PartDone]] = SimpleQueue()
@@ -112,22 +105,37 @@ class _DaskCrew(Crew):
         if time.monotonic() - self._looked > _LOOK_EVERY_SECONDS:
             self._looked = time.monotonic()
             with _scheduler_reached():
-                self._threads = sum(self._client.nthreads().values())
+                self._look()
+
+    def _look(self) -> None:
+        """Count the threads, and on somebody else's scheduler those that memory and GPUs suffice for."""
+        if self._plan.elastic and self._hosted is None:
+            self._ready = Capacity("", dask_nodes(self._client)).room_for(self._plan.resources)
+            self._wanted = max(self._wanted, self._ready)
+        else:
+            self._ready = min(sum(self._client.nthreads().values()), self._wanted)
 
     @property
     def ready(self) -> int:
-        return self._threads
+        return self._ready
 
     @property
     def wanted(self) -> int:
-        return max(self._wanted, self._threads)
+        return self._wanted
 
     @property
     def free(self) -> int:
-        return self._threads - len(self._running)
+        return self._ready - len(self._running)
 
     def submit(self, assignment: Assignment) -> None:
-        future = self._client.submit(_run_part, assignment.part, assignment.isolated, pure=False)
+        future = self._client.submit(
+            _run_part,
+            self._stage,
+            assignment.part,
+            assignment.isolated,
+            pure=False,
+            resources=self._gpus,
+        )
         loop = cast("Any", self._client.loop).asyncio_loop
         fetched = asyncio.run_coroutine_threadsafe(_fetched(self._client, future), loop)
         self._running[fetched] = assignment.part
@@ -173,8 +181,8 @@ async def _fetched(client: Client, future: DaskFuture[PartDone]) -> PartDone:
     return done
 
 
-def _run_part(part: str, isolated: bool) -> PartDone:
-    return cast(_OpenStage, get_worker().plugins[_PLUGIN]).run(part, isolated=isolated)
+def _run_part(stage: str, part: str, isolated: bool) -> PartDone:
+    return cast(_OpenStage, get_worker().plugins[stage]).run(part, isolated=isolated)
 
 
 @contextmanager
@@ -185,12 +193,11 @@ def _clients(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers | None]]:
     except ValueError:
         pass
     else:
-        with _attached(client):
-            yield client, None
+        yield client, None
         return
-    with dask.config.set(_SETTINGS), _quiet():
+    with dask.config.set(SETTINGS), _quiet():
         if plan.cluster.dask is not None:
-            with Client(plan.cluster.dask, set_as_default=False) as client, _attached(client):
+            with Client(plan.cluster.dask, set_as_default=False) as client:
                 yield client, None
         elif plan.cluster.ray is not None:
             from engine.execution.dask_on_ray import hosted
@@ -203,13 +210,15 @@ def _clients(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers | None]]:
 
 
 @contextmanager
-def _attached(client: Client) -> Iterator[None]:
-    """Leave somebody else's workers as they were."""
+def _opened_stage(client: Client, task: StageTask) -> Iterator[str]:
+    """Give all workers the stage, under a name of its own, and take it back: they may be somebody else's."""
+    plugin = _OpenStage(task)
+    client.register_plugin(plugin)
     try:
-        yield
+        yield plugin.name
     finally:
-        with suppress(OSError):  # the scheduler may have gone
-            client.unregister_worker_plugin(_PLUGIN)
+        with suppress(OSError, ValueError):  # the scheduler may have gone
+            client.unregister_worker_plugin(plugin.name)
 
 
 def _local_cluster(plan: StagePlan) -> LocalCluster:

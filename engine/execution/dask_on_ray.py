@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import dask.config
 import ray.util
 from distributed import Client, LocalCluster, Security
 
+from engine.execution.dask_settings import SETTINGS
 from engine.execution.dispatch import Loss
 from engine.execution.ray_actors import Actor, Actors
 from engine.execution.ray_session import connection
@@ -22,11 +22,8 @@ if TYPE_CHECKING:
 _SERVING = "serving"
 """In place of a part: the call that ends when a worker does."""
 
-_COMMUNICATION = {
-    # A cut link is noticed within seconds; below 11 s some workers do not start.
-    "distributed.comm.timeouts.tcp": "15s",
-    "distributed.scheduler.worker-ttl": "20s",
-}
+_WAITS_SECONDS = 60
+"""For the scheduler, before a worker gives up."""
 
 
 class HostedWorkers:
@@ -38,7 +35,7 @@ class HostedWorkers:
 
     def __init__(self, plan: StagePlan, scheduler: str, security: Security) -> None:
         def start(actor: Actor) -> Any:
-            return actor.start.remote(scheduler, security, _COMMUNICATION)
+            return actor.start.remote(scheduler, security, SETTINGS, _WAITS_SECONDS)
 
         self._actors = Actors(plan, _worker_class(), start)
 
@@ -71,7 +68,7 @@ class HostedWorkers:
 @contextmanager
 def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorkers]]:
     """Start a scheduler, and let its workers come; both end with the context."""
-    with connection(address), dask.config.set(_COMMUNICATION):
+    with connection(address):
         host, security = ray.util.get_node_ip_address(), Security.temporary()
         with (
             LocalCluster(
@@ -98,20 +95,33 @@ def _worker_class() -> type:
             sys.path[:] = path + [entry for entry in sys.path if entry not in path]
             os.environ.update(environment)
 
-        async def start(self, scheduler: str, security: Any, settings: dict[str, Any]) -> None:
+        async def start(
+            self, scheduler: str, security: Any, settings: dict[str, Any], seconds: float
+        ) -> None:
             import dask.config
             import ray.util
             from distributed import Worker
 
+            from engine.errors import CrysiftError
+
             dask.config.set(settings)
-            self._worker = await Worker(
-                scheduler,
-                security=security,
-                host=ray.util.get_node_ip_address(),
-                nthreads=1,
-                memory_limit=0,  # Ray watches the memory of its nodes
-                dashboard=False,
-            )
+            host = ray.util.get_node_ip_address()
+            try:
+                self._worker = await Worker(
+                    scheduler,
+                    security=security,
+                    host=host,
+                    nthreads=1,
+                    memory_limit=0,  # Ray watches the memory of its nodes
+                    dashboard=False,
+                    dashboard_address="127.0.0.1:0",
+                    death_timeout=seconds,
+                )
+            except TimeoutError as error:
+                raise CrysiftError(
+                    f"node {host} does not reach the driver's Dask scheduler at {scheduler}: let the nodes "
+                    "of the cluster reach each other on all ports"
+                ) from error
 
         async def finished(self) -> None:
             await self._worker.finished()

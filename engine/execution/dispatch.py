@@ -56,6 +56,7 @@ def dispatch(backlog: Backlog, crew: Crew, stage: str) -> Iterator[Event]:
     told = (0, 0)
     while backlog.unfinished:
         crew.tend(backlog.unfinished)
+        backlog.workers = max(backlog.workers, crew.wanted)
         if (now := (crew.ready, crew.wanted)) != told:
             told = now
             yield WorkersChanged(stage, *now)

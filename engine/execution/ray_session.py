@@ -7,15 +7,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray may write a token into the home directory
+_TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+if not any(name in os.environ for name in _TOKENS) and not (Path.home() / ".ray" / "auth_token").is_file():
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray may write a token into the home directory
 os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` uploads the working directory
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray
+import ray  # noqa: E402 -- reads the variables above
 
-from engine.errors import CrysiftError
+from engine.errors import CrysiftError  # noqa: E402
 
 _OBJECT_STORE_BYTES = 80 * 1024**2  # Ray's minimum, nearly: parts travel as Parquet files, not as objects
 
@@ -53,6 +56,7 @@ def local_session(cores: int, gpus: int, memory_bytes: int) -> Iterator[None]:
         return
     _init(
         address="local",  # a RAY_ADDRESS in the environment would refuse the settings below
+        _node_ip_address="127.0.0.1",  # nobody on the network is to reach it
         num_cpus=cores,
         num_gpus=gpus,
         _memory=memory_bytes,

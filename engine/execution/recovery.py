@@ -31,7 +31,8 @@ class Backlog:
     def __init__(self, stage: str, parts: Iterable[str], workers: int) -> None:
         self._stage = stage
         self._waiting = deque(parts)
-        self._starts_allowed = STARTS_ALLOWED * workers
+        self.workers = workers
+        """The most that were wanted so far: so many may die at once where a node goes."""
         self._losses: Counter[str] = Counter()
         self.unfinished = len(self._waiting)
 
@@ -59,7 +60,7 @@ class Backlog:
         self._losses[part] += 1
         losses = self._losses[part]
         yield WorkerLost(self._stage, part, losses)
-        if losses >= (LOSSES_ALLOWED if part else self._starts_allowed):
+        if losses >= (LOSSES_ALLOWED if part else STARTS_ALLOWED * self.workers):
             where = f"on {part}, the last ones alone with it" if part else "at start"
             raise CrysiftError(
                 f"{losses} workers of stage {self._stage} died {where}{reason and f' ({reason})'}, most "

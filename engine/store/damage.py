@@ -40,7 +40,10 @@ class DamagedPartError(CrysiftError):
 
     def _way_out(self) -> str:
         if self.is_derived:
-            return "delete the file and run the same command again to make it anew"
+            return (
+                "`crysift verify --repair` takes it away, and the command that made it (featurize, predict; "
+                "screen does both) makes it again"
+            )
         also = "" if self.table.endswith("/structures") else " and the part of the same name in structures"
         return f"delete the file{also} and run the same command again to ingest it anew from its source"
 

@@ -24,11 +24,13 @@ class Verdict:
     part: str
     rows: int
     fault: str = ""
+    was_read: bool = True
+    """False where the disk or network did not give the bytes, which says nothing of the part."""
 
     @property
     def can_be_made_again(self) -> bool:
         """Whether the next run makes the part again, from another part of the store, once it is gone."""
-        return DERIVED.match(self.folder.name) is not None
+        return self.was_read and DERIVED.match(self.folder.name) is not None
 
     @property
     def path(self) -> str:
@@ -55,7 +57,9 @@ def verify_parts(parts: dict[Folder, list[str]]) -> Iterator[Verdict]:
     sound: dict[tuple[str, str], PartFooter] = {}
     for folder, names in parts.items():
         for part, found in in_parallel(partial(_examined, folder), names, _PARTS_AT_ONCE):
-            if isinstance(found, str):
+            if isinstance(found, OSError):
+                yield Verdict(folder, part, 0, f"it cannot be read: {found}", was_read=False)
+            elif isinstance(found, str):
                 yield Verdict(folder, part, 0, found)
             else:
                 sound[folder.name, part] = replace(found, cursor=None)
@@ -67,8 +71,8 @@ def verify_parts(parts: dict[Folder, list[str]]) -> Iterator[Verdict]:
                 yield Verdict(folder, part, 0, fault)
 
 
-def _examined(folder: Folder, part: str) -> PartFooter | str:
-    """Return the footer of a sound part, or what is wrong with it."""
+def _examined(folder: Folder, part: str) -> PartFooter | str | OSError:
+    """Return the footer of a sound part, or what is wrong with it, or why it cannot be read."""
     try:
         with damage_explained(folder.url, part), folder.open(part + SUFFIX) as file:
             data = file.read()
@@ -77,7 +81,7 @@ def _examined(folder: Folder, part: str) -> PartFooter | str:
     except DamagedPartError as damage:
         return damage.reason
     except OSError as error:
-        return f"it cannot be read: {error}"
+        return error
     belongs_to = footer.fingerprint.folder_name
     return footer if belongs_to == folder.name else f"it belongs to {belongs_to}"
 

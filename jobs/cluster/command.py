@@ -32,7 +32,8 @@ def parse_command(context: typer.Context, arguments: Sequence[str]) -> Any:
 
 
 def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
-    """Return the command line as the cluster is to run it: with the store that CRYSIFT_STORE names here.
+    """Return the command line as the cluster is to run it: with the store that CRYSIFT_STORE names here,
+    and without remarks where JSON was asked for.
 
     Raises:
         CrysiftError: the command speaks to a cluster from outside, names a path relative to this folder, or
@@ -48,6 +49,8 @@ def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
     source = parsed.get_parameter_source("store")
     if source is not None and source.name == "ENVIRONMENT":
         whole += ["--store", parsed.params["store"]]
+    if parsed.params.get("as_json") and not parsed.params.get("quiet"):
+        whole.append("--quiet")  # a job has one stream for results and remarks
     refuse_keys(whole)
     return whole
 

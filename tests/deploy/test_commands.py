@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.execution.dask_on_ray import _COMMUNICATION
+from engine.execution.dask_settings import SETTINGS
 from tests.deploy.files import DEPLOY, code_blocks, parse_crysift, settings
 
 SCRIPTS = [DEPLOY / "install.sh", DEPLOY / "slurm" / "crysift.sbatch"]
@@ -46,8 +46,8 @@ def test_the_environment_file_is_read_alike_by_all() -> None:
 
 def test_dask_is_set_as_crysift_sets_it() -> None:
     ours = {
-        f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": value
-        for key, value in _COMMUNICATION.items()
+        f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value)
+        for key, value in SETTINGS.items()
     }
     assert {name: value for name, value in settings().items() if name.startswith("DASK_")} == ours
 

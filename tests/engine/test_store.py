@@ -187,7 +187,9 @@ def test_a_damaged_part_is_named_with_the_way_out(local: Store, damage: str) -> 
         with pytest.raises(CrysiftError, match="was not written by crysift"):
             table.footer("part-a")
         return
-    with pytest.raises(CrysiftError, match=r"part-a\.parquet is damaged.*delete the file and run the same"):
+    with pytest.raises(
+        CrysiftError, match=r"part-a\.parquet is damaged.*(makes it again|delete the file and run the same)"
+    ):
         table.read("part-a")
 
 

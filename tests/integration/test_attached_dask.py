@@ -37,9 +37,12 @@ def faults(tmp_path: Path) -> Path:
     return folder
 
 
-def planned(store: Store, scheduler: LocalCluster, faults: Path) -> StagePlan:
+def planned(
+    store: Store, scheduler: LocalCluster, faults: Path, workers: int | None = None, power: int = 2
+) -> StagePlan:
     attached = Cluster(dask=scheduler.scheduler_address)
-    return plan_stage(store, SquareStage(faults=str(faults)), "dask", cluster=attached)
+    stage = SquareStage(power=power, faults=str(faults))
+    return plan_stage(store, stage, "dask", workers, cluster=attached, allow_new=True)
 
 
 def test_its_workers_do_the_parts_and_keep_nothing_of_them(
@@ -71,6 +74,35 @@ def test_a_worker_that_joins_during_the_run_is_used(
     execute(planned(store, scheduler, faults), listen)
     workers = [event.workers for event in events if isinstance(event, WorkersChanged)]
     assert workers == [1, 2]
+
+
+def test_two_runs_at_once_do_not_exchange_their_stages(
+    store: Store, scheduler: LocalCluster, faults: Path
+) -> None:
+    other = planned(store, scheduler, faults, power=3)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, PartDone) and not other.target.part_names():
+            execute(other)
+
+    mine = planned(store, scheduler, faults)
+    execute(mine, listen)
+    for plan, power in ((mine, 2), (other, 3)):
+        assert plan.target.part_names() == store.structures.part_names()
+        rows = plan.target.scan().to_table().to_pylist()
+        sites = dict(zip(*store.structures.scan().to_table().to_pydict().values(), strict=True))
+        assert all(row["square"] in (None, sites[row["structure_id"]] ** power) for row in rows)
+
+
+def test_no_more_workers_than_were_asked_for(store: Store, faults: Path) -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=4, dashboard_address=None, silence_logs=50
+    ) as scheduler:
+        events: list[Event] = []
+        execute(planned(store, scheduler, faults, workers=2), events.append)
+    assert [event for event in events if isinstance(event, WorkersChanged)] == [
+        WorkersChanged("features_square", 2, 2)
+    ]
 
 
 def test_a_scheduler_that_goes_away_ends_the_run_with_the_way_on(

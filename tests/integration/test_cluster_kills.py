@@ -9,6 +9,7 @@ import pytest
 
 from tests.clusters.figures import keep, recoveries
 from tests.clusters.kills import Killer
+from tests.clusters.network import Host
 from tests.clusters.ray_nodes import ray_cluster
 from tests.clusters.screening import (
     Screening,
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 KILLS = int(os.environ.get("CRYSIFT_KILLS", "40"))
 STRUCTURES = 3000
+NODES = 2
 
 
 @pytest.mark.timeout(120 + 60 * KILLS)
@@ -31,10 +33,10 @@ def test_random_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
     screen_undisturbed(source, tmp_path / "undisturbed")
     runs: list[dict[str, Any]] = []
     left = KILLS
-    with ray_cluster() as cluster:
+    with ray_cluster((1 + NODES) * (Host(),)) as cluster:
         for seed in count():
             store = tmp_path / f"killed-{seed}"
-            kills = Killer(Screening(source, store, cluster), left, seed).run()
+            kills = Killer(Screening(source, store, cluster, workers=NODES), left, seed).run()
             assert_same_tables(store, tmp_path / "undisturbed", STRUCTURES)
             costs = recoveries(kills, list(all_events(store)))
             assert repetitions(store) == 0

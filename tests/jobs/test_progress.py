@@ -20,9 +20,10 @@ from engine.execution import (
     StageStarted,
     WorkersChanged,
 )
+from engine.execution.events import INGEST
 from jobs import progress
 from jobs.console import Console
-from jobs.progress import INGEST, ProgressBars, progress_line
+from jobs.progress import ProgressBars, progress_line
 
 
 def test_an_ingest_counts_pages_as_they_arrive_and_what_was_there_before() -> None:
