@@ -209,3 +209,12 @@ def test_verifying_finds_all_faults_of_a_store(filled: Store, table: Table) -> N
         if verdict.can_be_made_again:
             verdict.repair()
     assert table.part_names() == {"part-c"}
+
+
+def test_what_cannot_be_read_is_told_and_never_taken_away(filled: Store, table: Table) -> None:
+    unreadable = file_of(table, "part-a")
+    unreadable.unlink()
+    unreadable.mkdir()  # an error of the operating system, for root too
+    [verdict] = [v for v in verify_parts(stored_parts(filled)) if v.fault]
+    assert (verdict.part, verdict.was_read, verdict.can_be_made_again) == ("part-a", False, False)
+    assert "cannot be read" in verdict.fault

@@ -65,7 +65,11 @@ class Client:
         self.folder = folder
 
     def start(self, *arguments: str | Path, token: str = TOKEN) -> "subprocess.Popen[str]":
-        kept = {name: value for name, value in os.environ.items() if name not in ("CRYSIFT_STORE", "RAY_AUTH_MODE")}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("CRYSIFT_STORE", "RAY_AUTH_MODE")
+        }
         mode = {"RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
         return subprocess.Popen(
             [Path(sys.executable).with_name("crysift"), *map(str, arguments)],
