@@ -32,8 +32,9 @@ def parse_command(context: typer.Context, arguments: Sequence[str]) -> Any:
 
 
 def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
-    """Return the command line as the cluster is to run it: with the store that CRYSIFT_STORE names here,
-    and without remarks where JSON was asked for.
+    """Return the command line as the cluster is to run it.
+
+    With the store that CRYSIFT_STORE names here, and without remarks where JSON was asked for.
 
     Raises:
         CrysiftError: the command speaks to a cluster from outside, names a path relative to this folder, or
