@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import dask.config
 import ray.util
 from distributed import Client, LocalCluster, Security
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _SERVING = "serving"
 """In place of a part: the call that ends when a worker does."""
+
+_PAGE = "http://127.0.0.1:{port}/status"
+"""Of the scheduler, on the driver's machine alone, as Ray's own: who may see it has a tunnel."""
 
 _WAITS_SECONDS = 60
 """For the scheduler, before a worker gives up."""
@@ -68,7 +72,7 @@ class HostedWorkers:
 @contextmanager
 def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorkers]]:
     """Start a scheduler, and let its workers come; both end with the context."""
-    with connection(address):
+    with connection(address), dask.config.set({"distributed.dashboard.link": _PAGE}):
         host, security = ray.util.get_node_ip_address(), Security.temporary()
         with (
             LocalCluster(
@@ -76,7 +80,7 @@ def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorker
                 host=host,
                 protocol="tls://",
                 security=security,
-                dashboard_address="127.0.0.1:0",  # as Ray's own: who may see it has a tunnel
+                dashboard_address="127.0.0.1:0",
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

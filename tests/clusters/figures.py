@@ -44,6 +44,14 @@ def recoveries(kills: list[Kill], events: list[dict[str, Any]]) -> list[dict[str
     ]
 
 
+def most_lost_ahead_of_kills(kills: list[Kill], events: list[dict[str, Any]]) -> int:
+    """By how many the parts lost with workers ever exceeded the kills of workers and raylets until then."""
+    lost = [_time(event) for event in events if event["event"] == "WorkerLost" and event["part"]]
+    killed = [kill.time for kill in kills if kill.kind != "driver"]
+    ahead = (index + 1 - sum(kill <= moment for kill in killed) for index, moment in enumerate(sorted(lost)))
+    return max(ahead, default=0)
+
+
 def has_all_workers(event: dict[str, Any]) -> bool:
     """Whether an event says that all workers are ready."""
     return event["event"] == "WorkersChanged" and bool(event["workers"] >= event["wanted"])

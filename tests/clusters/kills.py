@@ -87,8 +87,8 @@ class Killer:
                 if targets := self._targets(drawn):
                     kind, process = targets[self._generator.integers(len(targets))]
                     doing = " ".join(process.cmdline()[:1]) if drawn == "worker" else ""
-                    process.kill()
                     moment = datetime.now(UTC)
+                    process.kill()
                     if drawn == "driver":
                         self.screening.driver.wait()
                     return Kill(kind, moment, doing)

@@ -93,6 +93,9 @@ class RayNode:
     def kill(self) -> None:
         """End all of the node at once, as a power cut does; it is not started again."""
         self.wanted = False
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()  # so that none can tell of another's end
         kill_all(self.processes)
 
     def stop(self) -> None:

@@ -22,8 +22,8 @@ processes are killed without warning, links cut, disks filled, parts damaged. Af
 compared with that of a run that nothing happened to: structures by name and content, vectors by the hash of
 their encoded columns, predictions byte by byte.
 
-Measured on {machine}: the nodes, their agents, the workers and the driver share them, so that a worker takes
-seconds to start. Ray {ray}, Dask {dask}, Python {python}.
+Measured on {machine}, with Ray {ray}, Dask {dask} and Python {python}.
+All nodes, their agents, the workers and the driver share these cores, so that a worker takes seconds to start.
 
 ## Random kills
 
@@ -37,9 +37,9 @@ A quarter of the kills do not wait until a part is done after the last one.
 {rows}
 
 The tables of all {runs} screenings are identical to those of the undisturbed one: {structures_in_all:,}
-structures gave {structures_in_all:,} rows, and each part was done once. A worker or raylet takes along the
-part that it had ({parts_lost} parts in {worker_kills} kills), a driver those that its workers had, one each
-at most. What is committed is never done again.
+structures gave {structures_in_all:,} rows. A worker or raylet takes along the part that it had, at most one
+({parts_lost} parts in {worker_kills} kills); a driver those that its workers had, at most one each. No part
+that was done was done again.
 
 The head is the exception: without it there is no cluster, and a run ends. The same command goes on when
 there is one again.

@@ -29,7 +29,8 @@ Four hosts, each with an address of its own (network namespaces joined by a brid
 cluster, which does no work itself; two nodes with one core each; and the laptop from which a screening is
 submitted. `{shared}` is a folder that all of them see. Every host has the cluster's token in
 `RAY_AUTH_TOKEN`, and `RAY_AUTH_MODE=token`: who has not cannot run anything there. The laptop says
-`--unencrypted` because there is no TLS between it and the head.
+`--unencrypted` because there is no TLS between it and the head, and `--package installed` because all hosts
+have the same crysift: otherwise it would be sent along.
 
 ## The cluster
 
@@ -131,16 +132,22 @@ def starting(terminal: Terminal, cluster: RayCluster) -> str:
     """The commands that started the nodes, and what Ray says of them."""
     for name, node in zip(("head", "node1", "node2"), cluster.nodes, strict=True):
         words = ["/var/ray" if word == str(node.folder) else word for word in node.command]
-        command = textwrap.wrap(f"{name}$ {' '.join(words)} &", WIDTH, break_on_hyphens=False)
-        terminal.note(" \\\n    ".join(command))
+        terminal.note(_folded(f"{name}$ {' '.join(words)} &"))
     terminal.run("head", cluster.head.host, f"ray status --address {cluster.address}")
     return terminal.page()
+
+
+def _folded(line: str) -> str:
+    """A command over several lines, each option together with its value."""
+    glued = re.sub(r"(--\S+) (?!-)", "\\1\N{NO-BREAK SPACE}", line)
+    lines = textwrap.wrap(glued, WIDTH, break_on_hyphens=False, subsequent_indent="    ")
+    return " \\\n".join(lines).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def submitting(terminal: Terminal, cluster: RayCluster, laptop: Host) -> str:
     """A job, during which a node is lost."""
     line = (
-        f"crysift submit --address {cluster.dashboard} --unencrypted -- "
+        f"crysift submit --address {cluster.dashboard} --unencrypted --package installed -- "
         f"screen {SHARED}/crystals.parquet --store {SHARED}/store --top 5"
     )
     terminal.note(f"laptop$ {line}")
