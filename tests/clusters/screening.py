@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,21 +31,12 @@ class Screening:
 
     def start(self) -> "subprocess.Popen[bytes]":
         """Start the command on the cluster's head; what it says goes to the file ``said``."""
-        command = [
-            "screen",
-            str(self.source),
-            "--store",
-            str(self.store),
-            "--passes",
-            str(PASSES),
-            "--top",
-            "0",
-        ]
-        address = ["--ray", self.cluster.address]
+        command = ["screen", str(self.source), "--store", str(self.store), "--ray", self.cluster.address]
+        command += ["--passes", str(PASSES), "--top", "0"]
         asked = ["--workers", str(self.workers)] if self.workers else []
         with self.said.open("wb") as said:
             self.driver = subprocess.Popen(
-                self.cluster.head.host.command(*WITH_ITS_PARENT, *CRYSIFT, *command, *address, *asked),
+                self.cluster.head.host.command(*WITH_ITS_PARENT, *CRYSIFT, *command, *asked),
                 env=self.cluster.environment,
                 cwd=self.source.parent,
                 stdout=said,
@@ -93,10 +83,10 @@ class Screening:
         return [event for event in all_events(self.store) if event["event"] == name]
 
 
-def all_events(store: Path) -> Iterator[dict[str, Any]]:
+def all_events(store: Path) -> list[dict[str, Any]]:
     """Every event of every run in a store, in the order of time."""
-    for run in reversed(runs_in(Store.open(store).folder.child("runs"))):
-        yield from run.events()
+    runs = runs_in(Store.open(store).folder.child("runs"))
+    return sorted((event for run in runs for event in run.events()), key=lambda event: str(event["time"]))
 
 
 def screen_undisturbed(source: Path, store: Path) -> None:

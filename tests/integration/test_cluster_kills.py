@@ -39,7 +39,7 @@ def test_random_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
             kills = Killer(Screening(source, store, cluster, workers=NODES), left, seed).run()
             assert_same_tables(store, tmp_path / "undisturbed", STRUCTURES)
             assert repetitions(store) == 0
-            events = list(all_events(store))
+            events = all_events(store)
             assert most_lost_ahead_of_kills(kills, events) <= 0
             runs.append({"seed": seed, "kills": recoveries(kills, events)})
             keep("kills", {"structures": STRUCTURES, "parts": STRUCTURES // ROWS_PER_PART, "runs": runs})
