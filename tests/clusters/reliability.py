@@ -39,7 +39,7 @@ A quarter of the kills do not wait until a part is done after the last one.
 The tables of all {runs} screenings are identical to those of the undisturbed one: {structures_in_all:,}
 structures gave {structures_in_all:,} rows. A worker or raylet takes along the part that it had, at most one
 ({parts_lost} parts in {worker_kills} kills); a driver those that its workers had, at most one each. No part
-that was done was done again.
+was done again that had been reported as done.
 
 The head is the exception: without it there is no cluster, and a run ends. The same command goes on when
 there is one again.
