@@ -47,6 +47,7 @@ ASSEMBLIES = pa.list_(
     )
 )
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+FEATURE_TYPE = pa.float32()
 
 
 def _column(name: str, kind: pa.DataType, *, required: bool = False, unit: str | None = None) -> pa.Field:
@@ -109,14 +110,26 @@ REJECTS = _table(
 """One row per candidate that did not become a structure, with the reason."""
 
 
-def features_schema(width: int) -> pa.Schema:
-    """Columns of a ``features_*`` table whose descriptor has ``width`` components."""
+SOAP_FACTS = (_column("d_nn_min", pa.float64(), unit="angstrom"), _column("n_pairs", pa.int64()))
+"""The shortest nearest-neighbour distance of two species, and the neighbour pairs in the descriptor."""
+
+DIFFRACTION_FACTS = (
+    _column("d_nn_mean", pa.float64(), unit="angstrom"),
+    _column("n_atoms", pa.int32()),
+    _column("space_group", pa.int32()),
+)
+"""The mean nearest-neighbour distance, the atoms that diffract, and the space group of the standard cell."""
+
+
+def features_schema(
+    width: int, kind: pa.DataType = FEATURE_TYPE, facts: tuple[pa.Field, ...] = SOAP_FACTS
+) -> pa.Schema:
+    """Columns of a ``features_*`` table: a vector, ``width`` numbers of ``kind``, and facts about it."""
     return _table(
         STRUCTURE_ID,
         *STATUS_COLUMNS,
-        _column("vector", pa.list_(pa.field("element", pa.float32()), width)),
-        _column("d_nn_min", pa.float64(), unit="angstrom"),
-        _column("n_pairs", pa.int64()),
+        _column("vector", pa.list_(pa.field("element", kind), width)),
+        *facts,
     )
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.compiled import compiled
-from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, rows_within, runs_within
+from engine.descriptors.neighbors import (
+    Cell,
+    Floats,
+    Ints,
+    images_within,
+    reduced_cell,
+    rows_within,
+    runs_within,
+    wrapped,
+)
 
 HISTOGRAM_BINS = 100
 EQUAL_SPREAD = 1e-9
@@ -116,3 +126,13 @@ def d_nn(positions: Floats, bounds: Ints, cell: Cell) -> Floats:
             if distances.min() < np.inf:
                 lengths[a, b] = typical_distance(distances)
     return lengths
+
+
+def mean_nearest_distance(positions: Floats, lattice: Floats, periodic: NDArray[np.bool_]) -> float:
+    """The mean distance, Å, from an atom to the nearest other one, whatever their species.
+
+    `positions` (n, 3) Å Cartesian, `lattice` (3, 3) Å as rows, `periodic` (3,).
+    """
+    cell = reduced_cell(np.ascontiguousarray(lattice, np.float64), periodic)
+    placed = wrapped(np.ascontiguousarray(positions, np.float64), cell)
+    return float(nearest_distances(placed, placed, cell, True).mean())

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.columns import StructureColumns
+from engine.descriptors.features import GEOMETRY, ROW_ERRORS, Failure, disordered, features_table
 from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
-from engine.schema import STATUS_FAILED, STATUS_OK, STRUCTURES, features_schema
+from engine.schema import features_schema
 from engine.stage import BatchFunction, Device, Resources, Stage
 
-_READS = (
-    "structure_id",
-    "is_ordered",
-    "species_at_sites",
-    "cartesian_site_positions",
-    "lattice_vectors",
-    "dimension_types",
-    "atomic_numbers",
-)
-
-
-class Failure(NamedTuple):
-    """Why a structure has no vector."""
-
-    error_class: str
-    message: str
-
-
-_ROW_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError)
-_DISORDERED = Failure(
-    "DisorderedStructure",
-    "some sites are partially occupied or have several species; SOAP needs one species per site: "
-    "replace the structure by an ordered approximant",
-)
+_DISORDERED = disordered("SOAP")
 
 
 @dataclass(frozen=True)
@@ -58,7 +36,7 @@ class SoapStage(Stage):
     @property
     def reads(self) -> pa.Schema:
         """Geometry and species of the structures."""
-        return pa.schema([STRUCTURES.field(name) for name in _READS])
+        return GEOMETRY
 
     @property
     def writes(self) -> pa.Schema:
@@ -111,7 +89,8 @@ def soap_features(
             _row_vector(columns, species, index, settings) if ordered[index] else _DISORDERED
             for index in range(len(columns))
         ]
-    return _features(table["structure_id"], [_checked(result) for result in results])
+    checked = [_checked(result) for result in results]
+    return features_table(table["structure_id"], SoapStage.name, checked, features_schema(SOAP_WIDTH))
 
 
 def _species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -> Ints:
@@ -135,7 +114,7 @@ def _row_vector(
     sites = slice(columns.offsets[index], columns.offsets[index + 1])
     try:
         return soap_vector(positions, species[sites], lattice, periodic, settings)
-    except _ROW_ERRORS as error:
+    except ROW_ERRORS as error:
         return _failure(error, len(positions))
 
 
@@ -154,7 +133,7 @@ def _batch_vectors(
         )
         try:
             return list(soap_batch(batch, settings, device))
-        except _ROW_ERRORS as error:
+        except ROW_ERRORS as error:
             if len(rows) == 1:
                 return [_failure(error, int(counts[0]))]
             half = len(rows) // 2
@@ -182,29 +161,3 @@ def _checked(result: SoapResult | Failure) -> SoapResult | Failure:
     if not result.vector.any():
         return Failure("NoNeighbours", "no atom has a neighbour, so that there is no length to scale by")
     return result
-
-
-def _features(structure_ids: pa.ChunkedArray, results: Sequence[SoapResult | Failure]) -> pa.Table:
-    """The features table of a batch's results."""
-    schema = features_schema(SOAP_WIDTH)
-    failures = [result if isinstance(result, Failure) else None for result in results]
-    vectors = [result if isinstance(result, SoapResult) else None for result in results]
-    values = np.zeros((len(results), SOAP_WIDTH), np.float32)
-    for row, result in enumerate(vectors):
-        if result is not None:
-            values[row] = result.vector
-    absent = np.array([result is None for result in vectors], np.bool_)
-    vector = pa.FixedSizeListArray.from_arrays(
-        values.reshape(-1), type=schema.field("vector").type, mask=pa.array(absent)
-    )
-    arrays = [
-        structure_ids.combine_chunks(),
-        pa.array([STATUS_OK if failure is None else STATUS_FAILED for failure in failures]),
-        pa.array([failure and SoapStage.name for failure in failures], pa.string()),
-        pa.array([failure and failure.error_class for failure in failures], pa.string()),
-        pa.array([failure and failure.message for failure in failures], pa.string()),
-        vector,
-        pa.array([result and result.d_nn_min for result in vectors], pa.float64()),
-        pa.array([result and result.n_pairs for result in vectors], pa.int64()),
-    ]
-    return pa.table(arrays, schema=schema)
