@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BENCHMARKS = {
     "soap": "jobs.bench.soap",
     "inference": "jobs.bench.inference",
+    "diffraction": "jobs.bench.diffraction",
     "ingest": "jobs.bench.ingest",
     "scale": "jobs.bench.scale",
 }

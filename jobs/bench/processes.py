@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,13 @@ def worker(*, one_core: bool = False) -> Iterator[Callable[..., Any]]:
     pool = ProcessPoolExecutor(1, _SPAWN, _keep_to, (_cores()[-1:] if one_core else _cores(),))
     with pool:
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
+
+
+@contextmanager
+def workers(count: int) -> Iterator[Callable[[Callable[[Any], Any], Iterable[Any]], list[Any]]]:
+    """Start processes that share work to be measured; yields what applies a function to many tasks."""
+    with ProcessPoolExecutor(count, _SPAWN) as pool:
+        yield lambda function, tasks: list(pool.map(function, tasks))
 
 
 def _cores() -> list[int]:

@@ -23,9 +23,12 @@ REPORTED_PACKAGES = (
     "optimade",
     "orjson",
     "pyarrow",
+    "pymatgen",
     "ray",
     "dask",
+    "spglib",
     "torch",
+    "xraydb",
     "quippy-ase",
 )
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from connectors import open_sources
 from engine.columns import StructureColumns
@@ -30,22 +29,24 @@ class Sample:
     periodic: NDArray[np.bool_]
 
 
-def draw_structures(source: str, count: int, seed: int) -> list[Sample]:
-    """Draw structures from a few random pages of a source; raises CrysiftError if it holds none."""
+def draw_table(source: str, count: int, seed: int) -> pa.Table:
+    """Draw rows from a few random pages of a source; raises CrysiftError if it holds no structures."""
     random = np.random.default_rng(seed)
     (connector,) = open_sources([source])
     pages = list(connector.pages(None))
     chosen = [pages[i] for i in random.permutation(len(pages))[:PAGES_READ]]
     share = -(-count // max(1, len(chosen)))
-
-    def rows() -> Iterator[Sample]:
-        for page in chosen:
-            accepted, _ = validate(connector.read(page).candidates, StructureLimits())
-            columns = StructureColumns.from_table(accepted)
-            for row in random.permutation(len(columns))[:share]:
-                yield Sample(*columns.row(int(row)))
-
-    samples = list(islice(rows(), count))
-    if not samples:
+    drawn = []
+    for page in chosen:
+        accepted, _ = validate(connector.read(page).candidates, StructureLimits())
+        drawn.append(accepted.take(pa.array(random.permutation(accepted.num_rows)[:share])))
+    table = pa.concat_tables(drawn).slice(0, count) if drawn else None
+    if not table:
         raise CrysiftError(f"there are no structures in {source} to measure on: name another --source")
-    return samples
+    return table.combine_chunks()
+
+
+def draw_structures(source: str, count: int, seed: int) -> list[Sample]:
+    """Draw structures as `draw_table` does."""
+    columns = StructureColumns.from_table(draw_table(source, count, seed))
+    return [Sample(*columns.row(row)) for row in range(len(columns))]

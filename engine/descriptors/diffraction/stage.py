@@ -96,7 +96,7 @@ class DiffractionStage(Stage):
     def _featurize(self, table: pa.Table, device: str) -> pa.Table:
         from engine.descriptors.diffraction.pattern import patterns
 
-        results: list[Crystal | Failure] = _crystals(table)
+        results: list[Crystal | Failure] = diffracting_crystals(table)
         crystals = [result for result in results if not isinstance(result, Failure)]
         images = patterns(crystals, self.diffraction, device).flatten(1).cpu().numpy() if crystals else ()
         made = iter(
@@ -107,8 +107,8 @@ class DiffractionStage(Stage):
         return features_table(table["structure_id"], self.name, rows, self.writes)
 
 
-def _crystals(table: pa.Table) -> list[Crystal | Failure]:
-    """The finite crystals that diffract, or why there is none."""
+def diffracting_crystals(table: pa.Table) -> list[Crystal | Failure]:
+    """The finite crystals of a batch of structures that diffract, in order, or why there is none."""
     columns = StructureColumns.from_table(table)
     ordered = table["is_ordered"].to_numpy()
     numbers = contiguous(table["atomic_numbers"])
