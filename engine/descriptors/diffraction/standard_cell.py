@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from ase.data import chemical_symbols
+import spglib
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure as PymatgenStructure
-from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SpacegroupOperations
 
 from engine.descriptors.neighbors import Floats, Ints
 
+if TYPE_CHECKING:
+    from spglib import SpglibDataset
+
 SYMMETRY_TOLERANCE = 0.01
 """Å, by which atoms may miss the symmetry that is found."""
+ANGLE_TOLERANCE = 5.0
+"""Degrees, likewise for angles; both are pymatgen's defaults."""
 EQUAL_GAPS = 1e-3
 """Gaps between atomic planes that differ less, in units of the lattice vector, are equal."""
 
@@ -26,6 +31,10 @@ _SHIFT = 1 << 11
 
 _PROBE = 1 / 64
 _PROBES = ("H", "Li", "Be", "B")
+
+
+class SymmetryError(ValueError):
+    """A crystal whose symmetry cannot be determined."""
 
 
 class StandardCell(NamedTuple):
@@ -46,49 +55,73 @@ def standard_cell(positions: Floats, numbers: Ints, lattice: Floats) -> Standard
 
     `positions` (n, 3) Å Cartesian, `numbers` (n,), `lattice` (3, 3) Å as rows. The symmetry and the idealised
     positions are spglib's, lengths, angles, order and orientation of the axes those of W. Setyawan, S.
-    Curtarolo, Comput. Mater. Sci. 49, 299 (2010), as pymatgen implements them. Raises ValueError where no
-    symmetry can be determined.
+    Curtarolo, Comput. Mater. Sci. 49, 299 (2010), as pymatgen implements them. Raises SymmetryError.
     """
-    symbols = [chemical_symbols[number] for number in numbers]
-    crystal = PymatgenStructure(lattice, symbols, positions, coords_are_cartesian=True)
-    setting = _Setting(crystal, SYMMETRY_TOLERANCE)
-    standard, axes = setting.standard_axes()
-    data = setting.get_symmetry_dataset()
-    kinds = numbers[np.sort(np.unique(numbers, return_index=True)[1])]  # as pymatgen numbers them, from 1
-    elements = kinds[np.asarray(data.std_types) - 1]
+    data = _symmetry(positions, numbers, lattice)
+    standard, axes = _Setting(data).standard_axes()
+    elements = np.asarray(data.std_types, np.int64)
     fractional = between_planes(np.asarray(data.std_positions) @ axes, elements)
     return StandardCell(standard, fractional, elements, int(data.number))
+
+
+def _symmetry(positions: Floats, numbers: Ints, lattice: Floats) -> SpglibDataset:
+    """Spglib's findings about a crystal."""
+    cell: Any = lattice, positions @ np.linalg.inv(lattice), numbers  # arrays, as spglib takes them
+    try:
+        data = spglib.get_symmetry_dataset(cell, SYMMETRY_TOLERANCE, ANGLE_TOLERANCE)
+    except spglib.SpglibError as error:
+        raise SymmetryError(str(error)) from error
+    if data is None:
+        raise SymmetryError("spglib finds no symmetry: are two atoms nearly in one place?")
+    return data
 
 
 def between_planes(fractional: Floats, numbers: Ints) -> Floats:
     """Shift and wrap coordinates (n, 3) so that the cell's faces lie between atomic planes.
 
-    Along each vector the face lies in the middle of the widest gap. Where gaps are equally wide, all ways to
+    Along each vector the face lies in the middle of the widest gap. Where gaps are equally wide, the ways to
     place the faces are compared and the one whose atoms come first in order is taken: a piece cut from
     the crystal then has whole planes, and is the same wherever the origin was.
     """
-    ways = itertools.product(*(_faces(fractional[:, axis]) for axis in range(3)))
-    placed: Floats = np.array([(fractional - np.array(faces)) % 1.0 for faces in ways])
-    steps = np.floor(placed / _RESOLUTION + _OFF_FRACTIONS).astype(np.int64)
-    keys = np.sort(((numbers * _SHIFT + steps[..., 0]) * _SHIFT + steps[..., 1]) * _SHIFT + steps[..., 2])
-    first: Floats = placed[np.lexsort(keys.T[::-1])[0]]
+    ways = itertools.product(*(_faces(fractional[:, axis], numbers) for axis in range(3)))
+    placed = np.array([(fractional - np.array(faces)) % 1.0 for faces in ways])
+    first: Floats = placed[_first(placed, numbers)[0]]
     return first
 
 
-def _faces(coordinates: Floats) -> Floats:
-    """The middles (k,) of the widest gaps between coordinates (n,) in a periodic cell."""
+def _faces(coordinates: Floats, numbers: Ints) -> Floats:
+    """The middles (k,) of the widest gaps between coordinates (n,) in a periodic cell.
+
+    Of several, those behind which the atoms come first in order.
+    """
     planes = np.sort(coordinates % 1.0)
     gaps = np.diff(planes, append=planes[0] + 1.0)
     widest = gaps >= gaps.max() - EQUAL_GAPS
     middles: Floats = planes[widest] + 0.5 * gaps[widest]
-    return middles
+    return middles[_first((coordinates - middles[:, None])[..., None] % 1.0, numbers)]
+
+
+def _first(placed: Floats, numbers: Ints) -> Ints:
+    """Which of k placements (k, n, dimensions) of atoms come first when their atoms are ordered."""
+    keys = np.broadcast_to(numbers, placed.shape[:2])
+    for steps in np.moveaxis(np.floor(placed / _RESOLUTION + _OFF_FRACTIONS).astype(np.int64), 2, 0):
+        keys = keys * _SHIFT + steps
+    keys = np.sort(keys)
+    return np.flatnonzero((keys == keys[np.lexsort(keys.T[::-1])[0]]).all(axis=1))
 
 
 class _Setting(SpacegroupAnalyzer):
-    """pymatgen's standard setting, found by what it does to four atoms instead of all.
+    """pymatgen's standard setting for a symmetry that is known, read off what it does to four atoms.
 
-    pymatgen would determine the symmetry a second time and build the crystal several times over.
+    pymatgen would find the symmetry twice and build the whole crystal several times over.
     """
+
+    def __init__(self, data: SpglibDataset) -> None:
+        self._space_group_data = data
+
+    def get_space_group_operations(self) -> SpacegroupOperations:
+        """Return the name of the group without its operations: no setting depends on them."""
+        return SpacegroupOperations(self.get_space_group_symbol(), self.get_space_group_number(), [])
 
     def get_refined_structure(self, keep_site_properties: bool = False) -> PymatgenStructure:  # noqa: ARG002
         """Return spglib's standard lattice with an atom in the origin and one a little along each vector."""
