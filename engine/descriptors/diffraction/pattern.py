@@ -52,9 +52,7 @@ class Camera:
 
     def __init__(self, seen: Detector, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self._dtype = device, dtype
-        self._q = seen.q
-        self._solid_angle = torch.from_numpy(seen.solid_angle).to(device, dtype)
-        self._form_factors = torch.from_numpy(seen.form_factors).to(device, dtype)
+        self._seen, self._q = seen, seen.q
         self._limit = CPU_PHASES if device.type == "cpu" else GPU_PHASES
 
     def exposures(self, sizes: Sequence[int]) -> Iterator[list[int]]:
@@ -76,7 +74,8 @@ class Camera:
 
     def intensity(self, crystals: Sequence[Crystal], axis: int, angle: float) -> Tensor:
         """Ω·|Ψ|^γ (B, P) of crystals turned by `angle` degrees about one of their Cartesian axes."""
-        return self._solid_angle * self.amplitude(crystals, axis, angle).abs() ** GAMMA
+        solid_angle = torch.from_numpy(self._seen.solid_angle).to(self.device, self._dtype)
+        return solid_angle * self.amplitude(crystals, axis, angle).abs() ** GAMMA
 
     def amplitude(self, crystals: Sequence[Crystal], axis: int, angle: float) -> Tensor:
         """Ψ(q) (B, P), in electrons, of crystals turned by `angle` degrees about a Cartesian axis."""
@@ -104,7 +103,7 @@ class Camera:
             species[row, np.arange(len(kind)), kind] = 1.0
             numbers_of[row, : len(numbers)] = numbers
         x, members = (torch.from_numpy(a).to(self.device, self._dtype) for a in (positions, species))
-        factors = self._form_factors[torch.from_numpy(numbers_of).to(self.device)]
+        factors = torch.from_numpy(self._seen.form_factors[numbers_of]).to(self.device, self._dtype)
         return x, members, factors.transpose(1, 2)
 
 

@@ -13,7 +13,8 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from engine.descriptors.diffraction import DiffractionSettings
 from engine.descriptors.diffraction.crystal import Crystal, diffracting_crystal, replications
-from engine.descriptors.diffraction.pattern import patterns
+from engine.descriptors.diffraction.detector import detector
+from engine.descriptors.diffraction.pattern import GPU_PHASES, Camera, patterns
 from engine.descriptors.diffraction.standard_cell import between_planes, standard_cell
 from engine.errors import CrysiftError
 
@@ -208,6 +209,26 @@ def test_a_pattern_does_not_depend_on_its_batch() -> None:
     together = patterns(crystals, DiffractionSettings())
     for crystal, image in zip(crystals, together, strict=True):
         assert torch.equal(patterns([crystal], DiffractionSettings())[0], image)
+
+
+def test_crystals_of_different_size_and_species_can_share_an_exposure() -> None:
+    """As on a GPU, where small crystals are padded to the largest of a group."""
+    crystals = [diffracting(atoms) for atoms in CRYSTALS.values()]
+    camera = Camera(detector(True), torch.device("cpu"), torch.float32)
+    together = camera.amplitude(crystals, 2, -45.0)
+    for crystal, amplitude in zip(crystals, together, strict=True):
+        alone = camera.amplitude([crystal], 2, -45.0)[0]
+        assert (amplitude - alone).abs().max() < 1e-5 * alone.abs().max()
+
+
+def test_exposures_take_every_crystal_once_and_stay_below_the_limit() -> None:
+    camera = Camera(detector(True), torch.device("cuda"), torch.float32)
+    sizes = [128, 2000, 144, 60, 1500] * 40
+    exposures = list(camera.exposures(sizes))
+    assert sorted(row for rows in exposures for row in rows) == list(range(200))
+    assert 1 < len(exposures) < 10
+    for rows in exposures:
+        assert len(rows) * max(sizes[row] for row in rows) * len(detector(True).q) <= GPU_PHASES
 
 
 def test_only_lengths_relative_to_the_neighbours_matter() -> None:
