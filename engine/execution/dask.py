@@ -202,7 +202,7 @@ def _clients(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers | None]]:
         elif plan.cluster.ray is not None:
             from engine.execution.dask_on_ray import hosted
 
-            with hosted(plan, plan.cluster.ray) as (client, workers):
+            with hosted(plan) as (client, workers):
                 yield client, workers
         else:
             with _local_cluster(plan) as cluster, Client(cluster, set_as_default=False) as client:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,6 @@ from distributed import Client, LocalCluster, Security
 from engine.execution.dask_settings import SETTINGS
 from engine.execution.dispatch import Loss
 from engine.execution.ray_actors import Actor, Actors
-from engine.execution.ray_session import connection
 
 if TYPE_CHECKING:
     from engine.execution.plan import StagePlan
@@ -70,9 +67,9 @@ class HostedWorkers:
 
 
 @contextmanager
-def hosted(plan: StagePlan, address: str) -> Iterator[tuple[Client, HostedWorkers]]:
-    """Start a scheduler, and let its workers come; both end with the context."""
-    with connection(address), dask.config.set({"distributed.dashboard.link": _PAGE}):
+def hosted(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers]]:
+    """Start a scheduler, and let its workers come; both end with the context. Ray is connected."""
+    with dask.config.set({"distributed.dashboard.link": _PAGE}):
         host, security = ray.util.get_node_ip_address(), Security.temporary()
         with (
             LocalCluster(
@@ -95,10 +92,6 @@ def _worker_class() -> type:
     """Make the actor's class, sent by value; it imports nothing of ours before the path is set."""
 
     class DaskWorkerActor:
-        def prepare(self, path: list[str], environment: dict[str, str]) -> None:
-            sys.path[:] = path + [entry for entry in sys.path if entry not in path]
-            os.environ.update(environment)
-
         async def start(
             self, scheduler: str, security: Any, settings: dict[str, Any], seconds: float
         ) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from engine.execution.dispatch import Crew, Loss, dispatch
 from engine.execution.events import EngineStarted, Event, PartDone
 from engine.execution.ray_actors import Actor, Actors
-from engine.execution.ray_session import connection, dashboard, local_session
+from engine.execution.ray_session import dashboard, local_session
 from engine.execution.recovery import Assignment, Backlog
 
 if TYPE_CHECKING:
@@ -21,7 +18,12 @@ if TYPE_CHECKING:
 
 def run(plan: StagePlan) -> Generator[Event, None, None]:
     """Yield an event per part and per lost actor; what was started stops when the generator is closed."""
-    with _session(plan):
+    needs, workers = plan.resources, plan.workers
+    with local_session(  # unless the plan's cluster is connected
+        cores=math.ceil(workers * needs.cpus),
+        gpus=math.ceil(workers * needs.gpus),
+        memory_bytes=workers * needs.memory_bytes,
+    ):
         yield EngineStarted(plan.stage.name, "ray", dashboard())
         crew = _ModelCrew(plan)
         try:
@@ -78,14 +80,10 @@ def _actor_class() -> type:
     """Make the actor's class, here and not at the top, so that Ray sends it by value.
 
     Ray puts the driver's working directory first on a worker's path: a folder `models/` there would be
-    imported instead of ours. The class imports nothing of ours and sets the path before the stage arrives.
+    imported instead of ours. The class imports nothing of ours before `Actors` has set the path.
     """
 
     class StageActor:
-        def prepare(self, path: list[str], environment: dict[str, str]) -> None:
-            sys.path[:] = path + [entry for entry in sys.path if entry not in path]
-            os.environ.update(environment)
-
         def open(self, task: Any) -> None:
             self._run = task.open()
 
@@ -93,19 +91,3 @@ def _actor_class() -> type:
             return self._run(part, isolated)
 
     return StageActor
-
-
-@contextmanager
-def _session(plan: StagePlan) -> Iterator[None]:
-    """Connect to the plan's Ray cluster, or start one on this machine with room for the workers."""
-    if plan.cluster.ray is not None:
-        with connection(plan.cluster.ray):
-            yield
-        return
-    needs = plan.resources
-    with local_session(
-        cores=math.ceil(plan.workers * needs.cpus),
-        gpus=math.ceil(plan.workers * needs.gpus),
-        memory_bytes=plan.workers * needs.memory_bytes,
-    ):
-        yield

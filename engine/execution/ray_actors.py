@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -46,7 +47,7 @@ class Actors:
     def __init__(
         self, plan: StagePlan, actor_class: type, start: Callable[[Actor], ray.ObjectRef[Any]]
     ) -> None:
-        """Declare the class; ``start`` is the call that makes an actor ready for parts."""
+        """Declare the class, a local one; ``start`` is the call that makes an actor ready for parts."""
         self._plan = plan
         self._start = start
         self._declared: Any = ray.remote(
@@ -55,7 +56,7 @@ class Actors:
             memory=plan.resources.memory_bytes,
             max_restarts=0,
             max_task_retries=0,
-        )(actor_class)
+        )(_preparable(actor_class))
         self._hired: set[Actor] = set()
         self._ended: SimpleQueue[tuple[Actor, str | None, Future[Any]]] = SimpleQueue()
         self._room = plan.workers
@@ -112,6 +113,19 @@ class Actors:
         """End all actors at once."""
         for actor in list(self._hired):
             self.dismiss(actor)
+
+
+def _preparable(actor_class: type) -> type:
+    """Give a class that is sent by value the method that sets an actor's import path and environment.
+
+    The method, as its class, imports nothing of ours: only after it has run are our packages found.
+    """
+
+    def prepare(_: object, path: list[str], environment: dict[str, str]) -> None:
+        sys.path[:] = path + [entry for entry in sys.path if entry not in path]
+        os.environ.update(environment)
+
+    return type(actor_class.__name__, (actor_class,), {"prepare": prepare})
 
 
 def _import_path() -> list[str]:
