@@ -9,8 +9,9 @@ random is drawn per structure.
 
 The passes of one structure are the rows of matrix products of fixed shape, and four things make these cheap:
 
-* the input differs between passes only in its few dropped components: the first layer is computed once, and
-  each pass subtracts the rows of the dropped ones (about ten of 316) instead of multiplying anew;
+* the input differs between passes only in its dropped components: the first layer is computed once, and each
+  pass subtracts the rows of the dropped ones (about ten of 316 for ARISE) instead of multiplying anew, which
+  is the faster even where a quarter is dropped and the first layer is the last, as after the convolutions;
 * the factor 1/(1 − p) of inverted dropout is folded into the weights that follow;
 * dropping hidden units is writing zeros to positions known beforehand;
 * a hidden unit that is zero in all passes of a block (ReLU, same structure) contributes nothing to the next
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engine.errors import CrysiftError
-from models.network import Arise, AriseShape
+from models.network import Perceptron, PerceptronShape
 
 CPU_BLOCK = 512
 """Passes per product on a CPU: the activations of a block stay in the second-level cache."""
@@ -68,7 +69,7 @@ class MaskBlock:
         return len(self.dropped[0])
 
 
-def mask_blocks(shape: AriseShape, passes: int, seed: int, block: int) -> Iterator[MaskBlock]:
+def mask_blocks(shape: PerceptronShape, passes: int, seed: int, block: int) -> Iterator[MaskBlock]:
     """Masks of `passes` sampled networks in blocks of `block`; pass t depends on seed and t only."""
     if not 1 <= passes <= MAX_PASSES:
         raise CrysiftError(f"the number of passes {passes} is outside [1, {MAX_PASSES}]")
@@ -97,14 +98,14 @@ class _Positions:
 
 
 class MonteCarloDropout:
-    """T sampled networks of one trained network, ready to be applied to structures.
+    """T sampled networks of one trained network, or of another network's head, ready to be applied.
 
     Deterministic for a given seed, device and number of threads. Not safe to share between threads: the
     buffers are reused from call to call.
     """
 
     def __init__(
-        self, network: Arise, passes: int, seed: int, device: str = "cpu", fold: int | None = None
+        self, network: Perceptron, passes: int, seed: int, device: str = "cpu", fold: int | None = None
     ) -> None:
         """Draw the masks; `fold` structures go into one product (default: what suits the device)."""
         self.passes = passes
@@ -118,7 +119,7 @@ class MonteCarloDropout:
         self._load(network)
         self._allocate(network.shape, self.fold * min(block, passes))
 
-    def _load(self, network: Arise) -> None:
+    def _load(self, network: Perceptron) -> None:
         keep = 1.0 - network.shape.dropout
         layers = network.linear_layers
         self._mean = network.mean.detach().to(self.device)
@@ -130,18 +131,18 @@ class MonteCarloDropout:
         ]
         self._biases = [layer.bias.detach().to(self.device) for layer in layers]
 
-    def _allocate(self, shape: AriseShape, rows: int) -> None:
+    def _allocate(self, shape: PerceptronShape, rows: int) -> None:
         def empty(size: int) -> Tensor:
             return torch.empty(size, device=self.device)
 
-        self._table = empty(self.fold * shape.inputs * shape.hidden[0])
+        self._table = empty(self.fold * shape.inputs * shape.widths[1])
         self._outputs = [empty(rows * width) for width in shape.widths[2:]]
         self._columns = [empty(rows * width) for width in shape.hidden]
         self._rows = [empty(weight.numel()) for weight in self._weights]
 
     @torch.inference_mode()
     def __call__(self, vectors: Tensor) -> Uncertainty:
-        """Apply all sampled networks to `vectors` (B, inputs)."""
+        """Apply all sampled networks to `vectors` (B, inputs), which for a head are what it reads."""
         B, classes = len(vectors), self._biases[-1].numel()
         probabilities = torch.zeros((B, classes), dtype=torch.float64, device=self.device)
         entropy = torch.zeros(B, dtype=torch.float64, device=self.device)

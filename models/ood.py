@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.network import Arise
+from models.blocks import filled_blocks
 
 ROWS = 32
 """Rows per matrix product: one fixed shape makes a structure's numbers independent of its batch."""
@@ -76,13 +76,6 @@ class OutOfDistribution:
         )
 
 
-@torch.inference_mode()
-def representations(network: Arise, vectors: Tensor) -> Tensor:
-    """Return the last hidden layer's outputs (B, width) before the ReLU, without dropout."""
-    outputs = [network.hidden_and_logits(_filled(block))[-2] for block in torch.split(vectors, ROWS)]
-    return torch.cat(outputs)[: len(vectors)]
-
-
 def directions(points: Tensor) -> Tensor:
     """Turn representations (B, width) into activations of length one."""
     return torch.nn.functional.normalize(torch.relu(points), dim=1)
@@ -94,7 +87,7 @@ def nearest_direction(points: Tensor, reference: Tensor) -> tuple[NDArray[np.flo
 
     The row comes from a matrix product, its distance from the difference itself, which stays exact near zero.
     """
-    products = [_filled(block) @ reference.t() for block in torch.split(points, ROWS)]
+    products = [block @ reference.t() for block in filled_blocks(points, ROWS)]
     rows = torch.cat([product.argmax(dim=1) for product in products])[: len(points)]
     distance = torch.linalg.vector_norm(points - reference[rows], dim=1)
     return distance.cpu().numpy(), rows.cpu().numpy()
@@ -130,8 +123,3 @@ class ClassConditional:
             if (calibration := self._ascending.get(int(c))) is not None:
                 p[classes == c] = conformal_p_values(distances[classes == c], calibration)
         return p
-
-
-def _filled(block: Tensor) -> Tensor:
-    """A block of rows, the last one of a batch filled up with zeros."""
-    return torch.nn.functional.pad(block, (0, 0, 0, ROWS - len(block)))

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 
 TABLE_PATH = Path(__file__).with_name("data") / "prototypes.json"
 
+CUBIC_ELEMENTAL = {
+    "fcc_Cu_A_cF4_225_a": "fcc",
+    "diam_C_A_cF8_227_a": "diamond",
+    "bcc_W_A_cI2_229_a": "bcc",
+    "sc_alphaPo_A_cP1_221_a": "sc",
+}
+"""The prototypes that the diffraction network knows, too: its class of each."""
+
 
 @dataclass(frozen=True)
 class Prototype:

@@ -1,4 +1,4 @@
-"""The stage that applies the network: from SOAP vectors to prototypes and their uncertainties."""
+"""The stages that apply networks: from vectors to classes and their uncertainties."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import contiguous, fixed_size_values
+from engine.descriptors.diffraction.stage import IMAGE_TYPE
 from engine.errors import CrysiftError
-from engine.schema import ERROR_COLUMNS, STATUS_OK, features_schema, predictions_schema
+from engine.schema import ERROR_COLUMNS, FEATURE_TYPE, STATUS_OK, features_schema, predictions_schema
 from engine.stage import BatchFunction, Device, Resources, Stage
 from engine.store import Fingerprint
-from models.weights_file import load_model, model_digest, model_metadata
+from models.convnet import ConvNet
+from models.network import Perceptron
+from models.weights_file import load_model, model_digest, model_metadata, model_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,16 +26,20 @@ if TYPE_CHECKING:
     from models.dropout import Uncertainty
     from models.ood import OodScores
 
-DEFAULT_WEIGHTS = "arise-quip"
 REPRESENTATION_TYPE = pa.float16()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PredictStage(Stage):
-    """Monte-Carlo dropout over the ARISE network, with an out-of-distribution score."""
+    """Monte-Carlo dropout over a network, with an out-of-distribution score.
 
-    name: ClassVar[str] = "predictions_arise"
-    source: ClassVar[str] = "features_soap"
+    A subclass is for the networks of one `architecture`, which read `vectors` of `vector_type`.
+    """
+
+    architecture: ClassVar[str]
+    vectors: ClassVar[str]
+    """What a vector is, in messages."""
+    vector_type: ClassVar[pa.DataType]
     revision: ClassVar[int] = 1
     engine: ClassVar[Literal["ray"]] = "ray"
     cluster_from: ClassVar[float] = 1500.0
@@ -40,10 +47,10 @@ class PredictStage(Stage):
     passes: int = 1000
     """T, stochastic forward passes per structure."""
     seed: int = 0
-    weights: str = DEFAULT_WEIGHTS
+    weights: str
     """Name of a shipped model, or path of a folder that `crysift train` wrote."""
     top: int = 5
-    """Most probable prototypes to list."""
+    """Most probable classes to list."""
     alpha: float = 0.05
     """A structure is out of distribution if its conformal p-value is at most this."""
     device: Device = "auto"
@@ -58,14 +65,15 @@ class PredictStage(Stage):
     @property
     def reads(self) -> pa.Schema:
         """Vectors and their status."""
-        schema = features_schema(self._inputs)
+        self._metadata()
+        schema = features_schema(model_shape(self.weights).inputs, self.vector_type)
         return pa.schema([schema.field(name) for name in ("structure_id", "status", *_ERRORS, "vector")])
 
     @property
     def writes(self) -> pa.Schema:
         """The predictions table; its representation is the last hidden layer."""
-        width = model_metadata(self.weights)["shape"]["hidden"][-1]
-        return predictions_schema(width, REPRESENTATION_TYPE)
+        self._metadata()
+        return predictions_schema(model_shape(self.weights).representation, REPRESENTATION_TYPE)
 
     @property
     def resources(self) -> Resources:
@@ -87,12 +95,12 @@ class PredictStage(Stage):
         return model_digest(self.weights)
 
     def check_source(self, source: Fingerprint) -> None:
-        """Refuse vectors made with other SOAP settings than the model was trained on.
+        """Refuse vectors made with other settings than those that the model was trained on.
 
         Any backend will do, since all compute the same vectors to 1e-5. Raises CrysiftError naming every
         setting that differs.
         """
-        expected = {name: v for name, v in model_metadata(self.weights)["soap"].items() if name != "backend"}
+        expected = {name: v for name, v in self._metadata()["features"].items() if name != "backend"}
         differing = [
             f"{name}: {source.settings[name]} in {source.folder_name}, {value} in the model"
             for name, value in expected.items()
@@ -100,41 +108,80 @@ class PredictStage(Stage):
         ]
         if differing:
             raise CrysiftError(
-                f"the model {self.weights} reads other SOAP vectors ({'; '.join(differing)}): featurize with "
-                "the model's settings, or train a model on these with `crysift train arise`"
+                f"the model {self.weights} reads other {self.vectors} ({'; '.join(differing)}): featurize "
+                f"with the model's settings, or train a model on these with `crysift train "
+                f"{self.architecture}`"
             )
 
     def open(self) -> BatchFunction:
         """Load the model, draw the dropout masks, and return the function on tables of vectors."""
         import torch
 
-        from models.dropout import MonteCarloDropout
-        from models.ood import OutOfDistribution, representations
+        from models.inference import Inference
+        from models.ood import OutOfDistribution
 
         torch.set_num_threads(1)  # one core per worker, and sums in the same order in every worker
+        self._metadata()
         device = self.placed(on_gpu=torch.cuda.is_available).device
         model = load_model(self.weights)
-        dropout = MonteCarloDropout(model.network, self.passes, self.seed, device)
+        inference = Inference(model.network, self.passes, self.seed, device)
         ood = OutOfDistribution(model.reference, device)
-        network = model.network.to(device)
 
         def predict(batch: pa.Table) -> pa.Table:
             usable = _usable(batch)
-            vectors = torch.from_numpy(_vectors(batch)[usable]).to(device)
-            points = representations(network, vectors)
+            uncertainty, points = inference(torch.from_numpy(_vectors(batch)[usable]))
             columns = {
-                **_class_columns(dropout(vectors), model.labels, self.top),
+                **_class_columns(uncertainty, model.labels, self.top),
                 **_ood_columns(ood(points), model.labels, self.alpha),
-                "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(vectors)),
+                "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(points)),
                 "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
             }
             return _with_failed_rows(batch, usable, columns, self.writes)
 
         return predict
 
-    @property
-    def _inputs(self) -> int:
-        return int(model_metadata(self.weights)["shape"]["inputs"])
+    def _metadata(self) -> dict[str, Any]:
+        """What stands beside the model's tensors; raises CrysiftError if it is of another architecture."""
+        metadata = model_metadata(self.weights)
+        if metadata["architecture"] != self.architecture:
+            raise CrysiftError(
+                f"the model {self.weights} is of the architecture {metadata['architecture']!r}, which reads "
+                f"no {self.vectors}: name weights of the architecture {self.architecture!r}, or predict "
+                f"with `--model {metadata['architecture']}`"
+            )
+        return metadata
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictArise(PredictStage):
+    """The ARISE network: one of 108 prototypes."""
+
+    name: ClassVar[str] = "predictions_arise"
+    source: ClassVar[str] = "features_soap"
+    architecture: ClassVar[str] = Perceptron.architecture
+    vectors: ClassVar[str] = "SOAP vectors"
+    vector_type: ClassVar[pa.DataType] = FEATURE_TYPE
+
+    weights: str = "arise-quip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictDiffraction(PredictStage):
+    """The convolutional network on diffraction fingerprints: one of four cubic lattices."""
+
+    name: ClassVar[str] = "predictions_diffraction"
+    source: ClassVar[str] = "features_diffraction"
+    architecture: ClassVar[str] = ConvNet.architecture
+    vectors: ClassVar[str] = "diffraction fingerprints"
+    vector_type: ClassVar[pa.DataType] = IMAGE_TYPE
+
+    weights: str = "diffraction-single"
+
+
+PREDICTIONS: dict[str, type[PredictStage]] = {
+    stage.architecture: stage for stage in (PredictArise, PredictDiffraction)
+}
+"""The stages by the architecture of their networks."""
 
 
 _ERRORS = tuple(field.name for field in ERROR_COLUMNS)
@@ -151,10 +198,9 @@ def _usable(batch: pa.Table) -> NDArray[np.bool_]:
     return np.asarray(pc.equal(contiguous(batch["status"]), STATUS_OK).to_numpy(zero_copy_only=False), bool)
 
 
-def _vectors(batch: pa.Table) -> NDArray[np.float32]:
+def _vectors(batch: pa.Table) -> NDArray[np.floating]:
     lists = contiguous(batch["vector"])
-    values = fixed_size_values(lists).reshape(len(lists), lists.type.list_size)
-    return np.ascontiguousarray(values, np.float32)
+    return fixed_size_values(lists).reshape(len(lists), lists.type.list_size)
 
 
 def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> dict[str, pa.Array]:

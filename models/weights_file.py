@@ -8,33 +8,50 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from engine.errors import CrysiftError
-from models.network import Arise, AriseShape
+from models.convnet import ConvNet, ConvNetShape
+from models.network import Network, Perceptron, PerceptronShape, Shape
 from models.ood import Reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WEIGHTS = Path(__file__).with_name("weights")
 MODEL_FILE = "model.safetensors"
 DIGEST_FILE = "model.sha256"
 CARD_FILE = "README.md"
-FORMAT = 2
+FORMAT = 3
 _METADATA_KEY = "crysift"
 
 
+class _Architecture(NamedTuple):
+    """How to make a network of the numbers that describe its layers."""
+
+    shape: Callable[..., Shape]
+    network: Callable[[Any], Network]
+
+
+_ARCHITECTURES = {
+    Perceptron.architecture: _Architecture(PerceptronShape, Perceptron),
+    ConvNet.architecture: _Architecture(ConvNetShape, ConvNet),
+}
+
+
 @dataclass(frozen=True, eq=False)
-class AriseModel:
+class Model:
     """A trained network with everything that a prediction needs.
 
-    `soap` names the settings of the vectors that it reads, `card` what is known about it (data, accuracies,
-    versions), `sha256` identifies the file that it was loaded from.
+    `features` are the settings of the descriptor that it reads, `card` what is known about it (data,
+    accuracies, versions), `sha256` identifies the file that it was loaded from.
     """
 
-    network: Arise
+    network: Network
     labels: tuple[str, ...]
-    soap: dict[str, Any]
+    features: dict[str, Any]
     reference: Reference
     card: dict[str, Any]
     sha256: str = ""
@@ -44,9 +61,10 @@ class AriseModel:
         """What stands beside the tensors in the file."""
         return {
             "format": FORMAT,
+            "architecture": self.network.architecture,
             "shape": asdict(self.network.shape),
             "labels": list(self.labels),
-            "soap": self.soap,
+            "features": self.features,
             "card": self.card,
         }
 
@@ -78,12 +96,17 @@ def model_digest(weights: str | Path) -> str:
 
 
 def model_metadata(weights: str | Path) -> dict[str, Any]:
-    """Read what stands beside a model's tensors: shape, labels, SOAP settings, card."""
+    """Read what stands beside a model's tensors: architecture, shape, labels, descriptor settings, card."""
     path = model_folder(weights) / MODEL_FILE
     return _cached_metadata(path, path.stat().st_mtime_ns)
 
 
-def save_model(model: AriseModel, folder: Path) -> str:
+def model_shape(weights: str | Path) -> Shape:
+    """Read what determines the layers of a model's network."""
+    return _shape(model_metadata(weights))
+
+
+def save_model(model: Model, folder: Path) -> str:
     """Write the model's file and its SHA-256 into `folder`; returns the SHA-256."""
     from safetensors.torch import save
 
@@ -101,7 +124,7 @@ def save_model(model: AriseModel, folder: Path) -> str:
     return digest
 
 
-def load_model(weights: str | Path) -> AriseModel:
+def load_model(weights: str | Path) -> Model:
     """Load a model by name or folder, in evaluation mode.
 
     Raises CrysiftError where the file is not the one that its SHA-256 was taken of, or of another format.
@@ -131,13 +154,32 @@ def _metadata(file: IO[bytes], path: Path) -> dict[str, Any]:
     head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     metadata: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
     if metadata.get("format") != FORMAT:
-        raise CrysiftError(f"{path} has model format {metadata.get('format')}, this version reads {FORMAT}")
+        raise CrysiftError(
+            f"{path} has model format {metadata.get('format')}, this version of crysift reads {FORMAT}: "
+            "train the model again, or use the version that wrote it"
+        )
     return metadata
 
 
-def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], digest: str) -> AriseModel:
-    shape = metadata["shape"]
-    network = Arise(AriseShape(**{**shape, "hidden": tuple(shape["hidden"])}))
+def _architecture(metadata: dict[str, Any]) -> _Architecture:
+    name = metadata["architecture"]
+    if name not in _ARCHITECTURES:
+        raise CrysiftError(
+            f"the model is of the architecture {name!r}, this version of crysift knows "
+            f"{', '.join(_ARCHITECTURES)}: use the version that trained it"
+        )
+    return _ARCHITECTURES[name]
+
+
+def _shape(metadata: dict[str, Any]) -> Shape:
+    values = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in metadata["shape"].items()
+    }
+    return _architecture(metadata).shape(**values)
+
+
+def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], digest: str) -> Model:
+    network = _architecture(metadata).network(_shape(metadata))
     prefix = "network."
     network.load_state_dict(
         {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -149,6 +191,6 @@ def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], diges
         calibration=tensors["reference.calibration"].numpy(),
         calibration_classes=tensors["reference.calibration_classes"].long().numpy(),
     )
-    return AriseModel(
-        network, tuple(metadata["labels"]), metadata["soap"], reference, metadata["card"], digest
+    return Model(
+        network, tuple(metadata["labels"]), metadata["features"], reference, metadata["card"], digest
     )

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from engine.columns import contiguous, fixed_size_values
-from models.network import Arise, AriseShape
-from models.ood import Reference, directions, representations
+from models.convnet import ConvNet, ConvNetShape
+from models.inference import representations
+from models.network import Perceptron, PerceptronShape
+from models.ood import Reference, directions
 from models.prototypes import prototypes
-from models.weights_file import AriseModel, save_model
+from models.weights_file import Model, save_model
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +25,11 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def network() -> Arise:
+def network() -> Perceptron:
     """An untrained network of the published shape, with inputs of unequal spread."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        built = Arise(AriseShape())
+        built = Perceptron(PerceptronShape())
         built.fit_standardisation(torch.randn(64, 316) * torch.linspace(0.1, 2.0, 316) + 0.3)
     return built.requires_grad_(False).eval()
 
@@ -39,21 +41,57 @@ def vectors() -> torch.Tensor:
 
 
 @pytest.fixture(scope="session")
-def model(network: Arise, vectors: torch.Tensor) -> AriseModel:
+def model(network: Perceptron, vectors: torch.Tensor) -> Model:
     """The network with labels, reference and calibration."""
     points = directions(representations(network, vectors)).half().float().numpy()
     calibration = np.linspace(0.1, 0.5, 99, dtype=np.float32)
     labels = tuple(prototype.label for prototype in prototypes())
     soap = {"cutoff": 4.0, "sigma": 0.1, "scale": 1.0, "basis": "quip"}
     reference = Reference(points, np.arange(37), calibration, np.arange(99) % 37)
-    return AriseModel(network, labels, soap, reference, {"note": "test"})
+    return Model(network, labels, soap, reference, {"note": "test"})
 
 
 @pytest.fixture(scope="session")
-def weights(model: AriseModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model as a folder."""
     folder = tmp_path_factory.mktemp("weights")
     save_model(model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def convnet() -> ConvNet:
+    """An untrained network of the published shape."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        built = ConvNet(ConvNetShape())
+    return built.requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="session")
+def images() -> torch.Tensor:
+    """Return 21 patterns of some bright pixels in half precision: not a multiple of any block."""
+    generator = torch.Generator().manual_seed(5)
+    bright = torch.rand((21, 64 * 64), generator=generator)
+    return bright.where(bright > 0.97, 0.0).half()
+
+
+@pytest.fixture(scope="session")
+def diffraction_model(convnet: ConvNet, images: torch.Tensor) -> Model:
+    """The convolutional network with labels, reference and calibration."""
+    points = directions(representations(convnet, images)).half().float().numpy()
+    reference = Reference(
+        points, np.arange(21) % 4, np.linspace(0.1, 0.5, 99, dtype=np.float32), np.arange(99) % 4
+    )
+    features = {"channels": "single", "mask": True}
+    return Model(convnet, ("fcc", "diamond", "bcc", "sc"), features, reference, {"note": "test"})
+
+
+@pytest.fixture(scope="session")
+def diffraction_weights(diffraction_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The convolutional model as a folder."""
+    folder = tmp_path_factory.mktemp("diffraction-weights")
+    save_model(diffraction_model, folder)
     return folder
 
 

@@ -7,10 +7,23 @@ from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
 from models.dropout import MonteCarloDropout, Uncertainty, mask_blocks
-from models.network import Arise, AriseShape
+from models.network import Perceptron, PerceptronShape
 
 
-def masked_forward(network: Arise, vector: torch.Tensor, passes: int, seed: int) -> torch.Tensor:
+@pytest.fixture(scope="module")
+def head() -> Perceptron:
+    """One linear layer behind much dropout, as convolutions end in."""
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        return Perceptron(PerceptronShape(128, (), 4, 0.25)).requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="module")
+def activations() -> torch.Tensor:
+    return torch.relu(torch.randn((11, 128), generator=torch.Generator().manual_seed(6)))
+
+
+def masked_forward(network: Perceptron, vector: torch.Tensor, passes: int, seed: int) -> torch.Tensor:
     """Log-probabilities (passes, classes) in float64, pass by pass, with the same masks."""
     masks = next(mask_blocks(network.shape, passes, seed, passes)).dropped
     keep = 1.0 - network.shape.dropout
@@ -46,7 +59,7 @@ def rows(result: Uncertainty) -> list[tuple[bytes, float, float, float]]:
 
 @pytest.mark.parametrize("passes", [1, 100, 700])
 def test_equals_a_masked_forward_pass_in_double_precision(
-    network: Arise, vectors: torch.Tensor, passes: int
+    network: Perceptron, vectors: torch.Tensor, passes: int
 ) -> None:
     result = MonteCarloDropout(network, passes, seed=11)(vectors[:3])
     for row in range(3):
@@ -57,7 +70,35 @@ def test_equals_a_masked_forward_pass_in_double_precision(
         assert result.variation_ratio[row] == pytest.approx(ratio, abs=1.01 / passes)
 
 
-def test_agrees_statistically_with_the_dropout_of_torch(network: Arise, vectors: torch.Tensor) -> None:
+@pytest.mark.parametrize("passes", [1, 100, 700])
+def test_without_hidden_layers_equals_a_loop_over_the_masks(
+    head: Perceptron, activations: torch.Tensor, passes: int
+) -> None:
+    result = MonteCarloDropout(head, passes, seed=11)(activations)
+    (dropped,) = next(mask_blocks(head.shape, passes, 11, passes)).dropped
+    weight, bias = (parameter.double() for parameter in head.linear_layers[0].parameters())
+    for row, vector in enumerate(activations.double()):
+        each = [weight[:, ~mask] @ vector[~mask] / 0.75 + bias for mask in map(torch.from_numpy, dropped)]
+        p, information, entropy, ratio = expected(torch.log_softmax(torch.stack(each), dim=1))
+        np.testing.assert_allclose(result.probabilities[row], p, rtol=2e-5, atol=1e-8)
+        assert result.mutual_information[row] == pytest.approx(information, abs=2e-6)
+        assert result.predictive_entropy[row] == pytest.approx(entropy, abs=2e-6)
+        assert result.variation_ratio[row] == pytest.approx(ratio, abs=1.01 / passes)
+    assert passes == 1 or 0.001 < result.mutual_information.mean() < np.log(4)
+
+
+def test_without_hidden_layers_rows_do_not_depend_on_the_batch_nor_much_on_the_fold(
+    head: Perceptron, activations: torch.Tensor
+) -> None:
+    dropout = MonteCarloDropout(head, 600, seed=4)
+    whole = dropout(activations)
+    assert [row for vector in activations for row in rows(dropout(vector[None]))] == rows(whole)
+    folded = MonteCarloDropout(head, 600, seed=4, fold=4)(activations)
+    np.testing.assert_allclose(folded.probabilities, whole.probabilities, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(folded.mutual_information, whole.mutual_information, atol=2e-6)
+
+
+def test_agrees_statistically_with_the_dropout_of_torch(network: Perceptron, vectors: torch.Tensor) -> None:
     passes = 20_000
     ours = MonteCarloDropout(network, passes, seed=0)(vectors[:1])
     with torch.random.fork_rng():
@@ -72,7 +113,7 @@ def test_agrees_statistically_with_the_dropout_of_torch(network: Arise, vectors:
 
 
 def test_result_of_a_structure_is_bit_identical_whatever_the_batch(
-    network: Arise, vectors: torch.Tensor
+    network: Perceptron, vectors: torch.Tensor
 ) -> None:
     whole = rows(MonteCarloDropout(network, 600, seed=4)(vectors))
     again = MonteCarloDropout(network, 600, seed=4)
@@ -82,18 +123,18 @@ def test_result_of_a_structure_is_bit_identical_whatever_the_batch(
     assert [row for vector in vectors for row in rows(again(vector[None]))] == whole
 
 
-def test_equal_vectors_get_equal_results(network: Arise, vectors: torch.Tensor) -> None:
+def test_equal_vectors_get_equal_results(network: Perceptron, vectors: torch.Tensor) -> None:
     first, *others = rows(MonteCarloDropout(network, 300, seed=1)(vectors[:1].repeat(4, 1)))
     assert others == [first] * 3
 
 
-def test_another_seed_gives_other_masks(network: Arise, vectors: torch.Tensor) -> None:
+def test_another_seed_gives_other_masks(network: Perceptron, vectors: torch.Tensor) -> None:
     one, other = (MonteCarloDropout(network, 50, seed)(vectors[:1]).probabilities for seed in (0, 1))
     assert not np.array_equal(one, other)
 
 
 def test_masks_do_not_depend_on_the_size_of_their_blocks() -> None:
-    shape = AriseShape()
+    shape = PerceptronShape()
     whole = next(mask_blocks(shape, 100, 7, 100)).dropped
     parts = [block.dropped for block in mask_blocks(shape, 100, 7, 33)]
     for layer, masks in enumerate(whole):
@@ -101,14 +142,14 @@ def test_masks_do_not_depend_on_the_size_of_their_blocks() -> None:
 
 
 def test_masks_drop_the_published_share_of_every_layer() -> None:
-    shape = AriseShape()
+    shape = PerceptronShape()
     for dropped in next(mask_blocks(shape, 2000, 0, 2000)).dropped:
         spread = np.sqrt(shape.dropout * (1 - shape.dropout) / dropped.size)
         assert abs(dropped.mean() - shape.dropout) < 4 * spread
 
 
 def test_folding_structures_into_one_product_changes_nothing_beyond_rounding(
-    network: Arise, vectors: torch.Tensor
+    network: Perceptron, vectors: torch.Tensor
 ) -> None:
     plain = MonteCarloDropout(network, 200, seed=2)(vectors[:10])
     folded = MonteCarloDropout(network, 200, seed=2, fold=4)(vectors[:10])
@@ -116,8 +157,8 @@ def test_folding_structures_into_one_product_changes_nothing_beyond_rounding(
     np.testing.assert_allclose(folded.mutual_information, plain.mutual_information, atol=2e-6)
 
 
-def test_a_layer_without_any_active_unit_gives_the_biases(network: Arise, vectors: torch.Tensor) -> None:
-    silent = Arise(network.shape).requires_grad_(False).eval()
+def test_a_layer_without_any_active_unit_gives_the_biases(network: Perceptron, vectors: torch.Tensor) -> None:
+    silent = Perceptron(network.shape).requires_grad_(False).eval()
     silent.load_state_dict(network.state_dict())
     silent.linear_layers[1].weight.zero_()
     silent.linear_layers[1].bias.fill_(-1.0)
@@ -126,12 +167,12 @@ def test_a_layer_without_any_active_unit_gives_the_biases(network: Arise, vector
     np.testing.assert_allclose(result.probabilities[0], p, rtol=1e-5)
 
 
-def test_no_structures_give_no_results(network: Arise) -> None:
+def test_no_structures_give_no_results(network: Perceptron) -> None:
     result = MonteCarloDropout(network, 10, seed=0)(torch.zeros(0, 316))
     assert result.probabilities.shape == (0, network.shape.classes)
     assert result.variation_ratio.shape == (0,)
 
 
-def test_a_number_of_passes_out_of_range_is_refused(network: Arise) -> None:
+def test_a_number_of_passes_out_of_range_is_refused(network: Perceptron) -> None:
     with pytest.raises(CrysiftError, match="passes 0 is outside"):
         MonteCarloDropout(network, 0, seed=0)

@@ -8,7 +8,8 @@ from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.soap import SoapSettings
 from engine.descriptors.soap.stage import soap_features
 from engine.structure import structures_table
-from models.network import Arise
+from models.inference import representations
+from models.network import Perceptron
 from models.ood import (
     ClassConditional,
     OutOfDistribution,
@@ -16,11 +17,10 @@ from models.ood import (
     conformal_p_values,
     directions,
     nearest_direction,
-    representations,
 )
 from models.training.defects import Defect, defective
 from models.training.replicas import defect_hosts, label_of
-from models.weights_file import AriseModel, load_model
+from models.weights_file import Model, load_model
 
 
 def test_p_value_is_the_share_of_calibration_structures_at_least_as_far() -> None:
@@ -75,7 +75,7 @@ def test_score_is_one_where_95_percent_of_the_calibration_lie_below_and_keeps_gr
     np.testing.assert_array_equal(scores.nearest, [7, 7, 7])
 
 
-def test_distance_is_exact_where_a_structure_is_a_training_structure(model: AriseModel) -> None:
+def test_distance_is_exact_where_a_structure_is_a_training_structure(model: Model) -> None:
     reference = torch.from_numpy(model.reference.directions)
     distances, rows = nearest_direction(reference, reference)
     np.testing.assert_array_equal(rows, np.arange(37))
@@ -92,7 +92,7 @@ def test_nearest_direction_equals_a_search_over_all_pairs() -> None:
 
 
 def test_representation_is_the_last_hidden_layer_before_its_relu(
-    network: Arise, vectors: torch.Tensor
+    network: Perceptron, vectors: torch.Tensor
 ) -> None:
     expected = network.double().hidden_and_logits(vectors.double())[-2]
     network.float()
@@ -101,7 +101,7 @@ def test_representation_is_the_last_hidden_layer_before_its_relu(
     assert (found < 0).any()
 
 
-def test_scores_are_bit_identical_whatever_the_batch(model: AriseModel, vectors: torch.Tensor) -> None:
+def test_scores_are_bit_identical_whatever_the_batch(model: Model, vectors: torch.Tensor) -> None:
     ood = OutOfDistribution(model.reference)
     shifted = vectors + 0.1
     whole = ood(representations(model.network, shifted)).score

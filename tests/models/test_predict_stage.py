@@ -15,17 +15,17 @@ from engine.errors import CrysiftError
 from engine.schema import features_schema
 from engine.stage import BatchFunction
 from engine.store import Fingerprint
-from models.stage import PredictStage
+from models.stage import PredictArise
 from tests.models.conftest import Published
 
 
 @pytest.fixture(scope="session")
-def stage(weights: Path) -> PredictStage:
-    return PredictStage(passes=60, weights=str(weights))
+def stage(weights: Path) -> PredictArise:
+    return PredictArise(passes=60, weights=str(weights))
 
 
 @pytest.fixture(scope="session")
-def predict(stage: PredictStage) -> BatchFunction:
+def predict(stage: PredictArise) -> BatchFunction:
     return stage.open()
 
 
@@ -52,7 +52,7 @@ def table() -> pa.Table:
 
 
 def test_every_row_comes_back_in_order_with_the_declared_schema(
-    stage: PredictStage, predict: BatchFunction, table: pa.Table
+    stage: PredictArise, predict: BatchFunction, table: pa.Table
 ) -> None:
     result = predict(table)
     assert result.schema == stage.writes
@@ -102,14 +102,14 @@ def test_rows_are_bit_identical_whatever_the_batch(predict: BatchFunction, table
 
 
 def test_another_worker_computes_the_same(
-    stage: PredictStage, predict: BatchFunction, table: pa.Table
+    stage: PredictArise, predict: BatchFunction, table: pa.Table
 ) -> None:
     elsewhere = pickle.loads(pickle.dumps(stage)).open()  # noqa: S301 -- the stage travels to workers like this
     assert elsewhere(table).equals(predict(table))
 
 
 def test_seed_and_passes_and_weights_are_in_the_fingerprint_and_the_device_is_not(
-    stage: PredictStage,
+    stage: PredictArise,
 ) -> None:
     assert stage.settings() == {"passes": 60, "seed": 0, "top": 5, "alpha": 0.05}
     assert replace(stage, device="cpu").settings() == stage.settings()
@@ -121,7 +121,7 @@ def fingerprint(**changes: object) -> Fingerprint:
     return Fingerprint("features_soap", 1, 1, soap, None, "structures")
 
 
-def test_vectors_of_other_soap_settings_are_refused_naming_the_setting(stage: PredictStage) -> None:
+def test_vectors_of_other_soap_settings_are_refused_naming_the_setting(stage: PredictArise) -> None:
     stage.check_source(fingerprint())
     with pytest.raises(CrysiftError, match=r"cutoff: 5.0 in features_soap-.*, 4.0 in the model"):
         stage.check_source(fingerprint(cutoff=5.0))
@@ -132,22 +132,22 @@ def test_vectors_of_other_soap_settings_are_refused_naming_the_setting(stage: Pr
 @pytest.mark.parametrize(
     ("setting", "make"),
     [
-        ("passes = 0", lambda: PredictStage(passes=0)),
-        ("passes = 2e+06", lambda: PredictStage(passes=2_000_000)),
-        ("seed = -1", lambda: PredictStage(seed=-1)),
-        ("top = 0", lambda: PredictStage(top=0)),
-        ("alpha = 1.5", lambda: PredictStage(alpha=1.5)),
+        ("passes = 0", lambda: PredictArise(passes=0)),
+        ("passes = 2e+06", lambda: PredictArise(passes=2_000_000)),
+        ("seed = -1", lambda: PredictArise(seed=-1)),
+        ("top = 0", lambda: PredictArise(top=0)),
+        ("alpha = 1.5", lambda: PredictArise(alpha=1.5)),
     ],
 )
 def test_settings_out_of_range_are_refused_naming_them(
-    setting: str, make: Callable[[], PredictStage]
+    setting: str, make: Callable[[], PredictArise]
 ) -> None:
     with pytest.raises(CrysiftError, match=re.escape(f"{setting} is outside")):
         make()
 
 
 def test_shipped_model_knows_the_published_vectors(published: Published) -> None:
-    result = PredictStage(passes=100).open()(features(published.vectors))
+    result = PredictArise(passes=100).open()(features(published.vectors))
     right = np.array(result["prototype"].to_pylist()) == np.array(published.labels)
     assert right.mean() >= 0.99
     assert np.mean(result["is_ood"].to_pylist()) <= 0.02

@@ -1,5 +1,6 @@
 """A model that is saved comes back as it was, and nothing else is accepted in its place."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.soap import SoapSettings
 from engine.descriptors.soap.stage import soap_features
 from engine.errors import CrysiftError
 from engine.structure import structures_table
+from models.convnet import ConvNet
+from models.inference import representations
 from models.training.card import card_text
 from models.training.defects import Defect, defective
 from models.training.evaluate import accuracy
@@ -21,28 +25,66 @@ from models.weights_file import (
     CARD_FILE,
     DIGEST_FILE,
     MODEL_FILE,
-    AriseModel,
+    Model,
     load_model,
     model_digest,
     model_folder,
     model_metadata,
+    model_shape,
     save_model,
 )
 
 
-def test_model_comes_back_as_it_was_saved(model: AriseModel, weights: Path, vectors: torch.Tensor) -> None:
+def test_model_comes_back_as_it_was_saved(model: Model, weights: Path, vectors: torch.Tensor) -> None:
     loaded = load_model(weights)
     torch.testing.assert_close(loaded.network(vectors), model.network(vectors), rtol=0, atol=0)
     np.testing.assert_array_equal(loaded.reference.directions, model.reference.directions)
     np.testing.assert_array_equal(loaded.reference.classes, model.reference.classes)
     np.testing.assert_array_equal(loaded.reference.calibration, model.reference.calibration)
     np.testing.assert_array_equal(loaded.reference.calibration_classes, model.reference.calibration_classes)
-    assert (loaded.labels, loaded.soap, loaded.card) == (model.labels, model.soap, model.card)
+    assert (loaded.labels, loaded.features, loaded.card) == (model.labels, model.features, model.card)
     assert loaded.sha256 == model_digest(weights)
     assert model_metadata(weights) == json.loads(json.dumps(model.metadata))
 
 
-def test_saving_twice_gives_the_same_bytes(model: AriseModel, weights: Path, tmp_path: Path) -> None:
+def test_convolutional_model_comes_back_as_it_was_saved(
+    diffraction_model: Model, diffraction_weights: Path, images: torch.Tensor
+) -> None:
+    loaded = load_model(diffraction_weights)
+    assert isinstance(loaded.network, ConvNet)
+    assert loaded.network.shape == diffraction_model.network.shape == model_shape(diffraction_weights)
+    saved = diffraction_model.network.state_dict()
+    assert loaded.network.state_dict().keys() == saved.keys()
+    assert all(torch.equal(value, saved[name]) for name, value in loaded.network.state_dict().items())
+    points = representations(diffraction_model.network, images)
+    assert torch.equal(representations(loaded.network, images), points)
+    assert (loaded.labels, loaded.features) == (diffraction_model.labels, diffraction_model.features)
+    assert model_metadata(diffraction_weights)["architecture"] == "diffraction"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2}, r"has model format 2, this version of crysift reads 3: train the model again"),
+        (
+            {"architecture": "oracle"},
+            r"architecture 'oracle', this version of crysift knows arise, diffraction",
+        ),
+    ],
+)
+def test_model_of_another_version_is_refused_saying_what_to_do(
+    weights: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    data = (weights / MODEL_FILE).read_bytes()
+    metadata = {**model_metadata(weights), **changes}
+    altered = save(load(data), metadata={"crysift": json.dumps(metadata)})
+    (tmp_path / MODEL_FILE).write_bytes(altered)
+    (tmp_path / DIGEST_FILE).write_text(hashlib.sha256(altered).hexdigest(), encoding="ascii")
+    with pytest.raises(CrysiftError, match=message):
+        load_model(tmp_path)
+
+
+def test_saving_twice_gives_the_same_bytes(model: Model, weights: Path, tmp_path: Path) -> None:
     assert save_model(model, tmp_path) == model_digest(weights)
 
 
@@ -66,7 +108,7 @@ def test_missing_digest_is_refused(weights: Path, tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def test_metadata_of_a_model_that_was_trained_anew_is_read_anew(model: AriseModel, tmp_path: Path) -> None:
+def test_metadata_of_a_model_that_was_trained_anew_is_read_anew(model: Model, tmp_path: Path) -> None:
     save_model(replace(model, card={"note": "first"}), tmp_path)
     assert model_metadata(tmp_path)["card"] == {"note": "first"}
     save_model(replace(model, card={"note": "second"}), tmp_path)

@@ -1,0 +1,53 @@
+"""From vectors to representations and uncertainties, in numbers that do not depend on the batch."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.blocks import filled_blocks
+from models.dropout import MonteCarloDropout, Uncertainty
+from models.network import Network
+
+
+class Inferred(NamedTuple):
+    """What a network says about B vectors: its uncertainty, and the representations `points` (B, width)."""
+
+    uncertainty: Uncertainty
+    points: Tensor
+
+
+class Inference:
+    """A network and T sampled ones, ready to be applied to vectors.
+
+    Deterministic for a given seed, device and number of threads. The network given stays where it is. Not
+    safe to share between threads.
+    """
+
+    def __init__(self, network: Network, passes: int, seed: int, device: str = "cpu") -> None:
+        """Draw the dropout masks of `passes` sampled networks from `seed`."""
+        self._network = deepcopy(network).to(device).eval()
+        self._dropout = MonteCarloDropout(self._network.head, passes, seed, device)
+
+    @torch.inference_mode()
+    def __call__(self, vectors: Tensor) -> Inferred:
+        """Apply the network to `vectors` (B, inputs) of any floating-point type."""
+        points = representations(self._network, vectors)
+        return Inferred(self._dropout(self._network.head_inputs(vectors, points)), points)
+
+
+@torch.inference_mode()
+def representations(network: Network, vectors: Tensor) -> Tensor:
+    """Return the last hidden layer's outputs (B, width) before the ReLU, without dropout.
+
+    `vectors` (B, inputs) may be of any floating-point type; the result is float32 on the network's device.
+    """
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        blocks = [
+            network.points(block.to(network.device, torch.float32))
+            for block in filled_blocks(vectors, network.rows)
+        ]
+    return torch.cat(blocks)[: len(vectors)]
