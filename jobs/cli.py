@@ -73,6 +73,8 @@ def crysift(
 
     crysift query "SELECT * FROM predictions_arise WHERE is_ood" --store mine
 
+    crysift screen my-files/ --models arise,diffraction    [dim]two networks, side by side[/dim]
+
     crysift submit -- screen mp: --store s3://bucket/mp    [dim]the same on a Ray cluster[/dim]
 
     Every result is a table of Parquet files in the store, which DuckDB, Polars, pandas and Spark read.

@@ -1,8 +1,11 @@
 """The options that several commands share, each declared once."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import typer
+
+from engine.errors import CrysiftError
 
 # Defaults stand here as literals because importing the settings classes would make `crysift --help` wait for
 # numba and PyTorch; a test holds them equal to the defaults of those classes.
@@ -13,15 +16,19 @@ CUTOFF = 4.0
 SIGMA = 0.1
 BASIS: Literal["quip"] = "quip"
 BACKEND: Literal["kernel"] = "kernel"
+CHANNELS: Literal["single"] = "single"
+MASK = True
 PASSES = 1000
 SEED = 0
 ALPHA = 0.05
-WEIGHTS = "arise-quip"
+WEIGHTS = {"arise": "arise-quip", "diffraction": "diffraction-single"}
 GPU_SHARE = 1.0
-EPOCHS = 120
+EPOCHS = {"arise": 120, "diffraction": 8}
 TRAINING_SEED = 42
+TOP = 20
 
-SCIENCE = "Descriptor (lengths as multiples of d_NN)"
+SOAP = "Descriptor soap, which arise reads (lengths as multiples of d_NN)"
+DIFFRACTION = "Descriptor diffraction, which diffraction reads"
 NETWORK = "Bayesian network"
 INPUT = "Input"
 RUNNING = "Running"
@@ -110,14 +117,15 @@ MinDistance = Annotated[
     ),
 ]
 
+Descriptor = Annotated[Literal["soap", "diffraction"], typer.Option("--descriptor", help="What to compute.")]
 Cutoff = Annotated[
-    float, typer.Option("--cutoff", help="Radius R_C of the environments.", rich_help_panel=SCIENCE)
+    float, typer.Option("--cutoff", help="Radius R_C of the environments.", rich_help_panel=SOAP)
 ]
-Sigma = Annotated[float, typer.Option("--sigma", help="Width σ of the Gaussians.", rich_help_panel=SCIENCE)]
+Sigma = Annotated[float, typer.Option("--sigma", help="Width σ of the Gaussians.", rich_help_panel=SOAP)]
 Basis = Annotated[
     Literal["quip", "gto"],
     typer.Option(
-        "--basis", help="Radial basis; the shipped network was trained on quip.", rich_help_panel=SCIENCE
+        "--basis", help="Radial basis; the shipped network was trained on quip.", rich_help_panel=SOAP
     ),
 ]
 Backend = Annotated[
@@ -125,10 +133,35 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         help="Who computes SOAP: our kernel; PyTorch, on a GPU where there is one; DScribe (gto only).",
-        rich_help_panel=SCIENCE,
+        rich_help_panel=SOAP,
+    ),
+]
+Channels = Annotated[
+    Literal["single", "rgb"],
+    typer.Option(
+        "--channels",
+        help="single: turned by 45° about one axis; rgb: by ±45° about each of the three, one channel each.",
+        rich_help_panel=DIFFRACTION,
+    ),
+]
+Mask = Annotated[
+    bool,
+    typer.Option(
+        "--mask/--no-mask",
+        help="Darken the centre, which says nothing of the structure, and the rim of the image.",
+        rich_help_panel=DIFFRACTION,
     ),
 ]
 
+Models = Annotated[
+    str,
+    typer.Option(
+        "--models",
+        help="Networks to apply: arise, diffraction, or arise,diffraction for both verdicts side by side.",
+        metavar="NAME[,NAME]",
+    ),
+]
+Model = Annotated[Literal["arise", "diffraction"], typer.Option("--model", help="Network to apply.")]
 Passes = Annotated[
     int, typer.Option("--passes", help="Stochastic forward passes T.", min=1, rich_help_panel=NETWORK)
 ]
@@ -142,12 +175,13 @@ Alpha = Annotated[
     ),
 ]
 Weights = Annotated[
-    str,
+    list[str] | None,
     typer.Option(
         "--weights",
-        help="A shipped model, or a folder that `crysift train` wrote.",
+        help="A shipped model, or a folder that `crysift train` wrote; once per network.",
         rich_help_panel=NETWORK,
         metavar="NAME|DIR",
+        show_default=", ".join(WEIGHTS.values()),
     ),
 ]
 
@@ -191,7 +225,7 @@ Device = Annotated[
     Literal["auto", "cpu", "cuda"],
     typer.Option(
         "--device",
-        help="Where networks and the torch backend compute; auto: on GPUs where there are any.",
+        help="Where networks, diffraction and SOAP by torch compute; auto: on GPUs where there are any.",
         rich_help_panel=RUNNING,
     ),
 ]
@@ -210,8 +244,37 @@ AddTable = Annotated[
     ),
 ]
 
+Top = Annotated[
+    int,
+    typer.Option(
+        "--top",
+        "-n",
+        help="How many of the strangest structures to print.",
+        min=0,
+        rich_help_panel=OUTPUT,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.", rich_help_panel=OUTPUT)]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write the summary as JSON on stdout.", rich_help_panel=OUTPUT)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]
+
+OF_DESCRIPTOR = {
+    "features_soap": ("cutoff", "sigma", "basis", "backend"),
+    "features_diffraction": ("channels", "mask"),
+}
+"""Parameters that determine a descriptor, by the table it is in."""
+READ_BY = {"arise": "features_soap", "diffraction": "features_diffraction"}
+
+
+def refuse_unused(context: typer.Context, used: Iterable[str], asked: str) -> None:
+    """Raise CrysiftError, naming the option, where one is given for a descriptor that is not ``used``."""
+    unused = {name: table for table, names in OF_DESCRIPTOR.items() if table not in used for name in names}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in unused and source is not None and source.name == "COMMANDLINE":
+            raise CrysiftError(
+                f"{'/'.join([*parameter.opts, *parameter.secondary_opts])} is a setting of "
+                f"{unused[parameter.name]}, which {asked} does not use: leave it out"
+            )

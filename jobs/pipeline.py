@@ -1,4 +1,4 @@
-"""The steps of a screening, each usable alone: ingest sources, then derive one table after the other."""
+"""The steps of a screening, each usable alone: ingest sources, then derive one table from another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from engine.errors import CrysiftError
 from engine.execution import EventLog, Listener, PartDamaged, execute, plan_stage
 from engine.execution.metrics import RayMetrics
 from engine.ingest import ingest
+from engine.stage import START, Stage
 from engine.store import DamagedPartError, Run, Store, Table
 from jobs.outcome import record_failure
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from engine.execution import Event
     from engine.ingest import IngestSummary
     from engine.source import Connector
-    from engine.stage import Stage
     from engine.validation import StructureLimits
     from jobs.settings import ExecutionSettings
 
@@ -85,26 +85,28 @@ def derive(
 
 def derive_all(
     store: Store, stages: Sequence[Stage], execution: ExecutionSettings, listener: Listener
-) -> list[Table]:
-    """Derive one table after the other from the structures; return the tables.
+) -> dict[str, Table]:
+    """Derive the table of each stage from that of its source, which an earlier stage made.
 
-    A part that turns out damaged when the next stage reads it is taken away and made again, once.
+    Returns the derived tables by name.
+    A part that turns out damaged when a later stage reads it is taken away and made again, once.
     """
     mended: set[tuple[str, str]] = set()
     while True:
-        tables = [store.structures]
+        derived: dict[str, Table] = {}
         try:
             for stage in stages:
-                tables.append(derive(store, stage, tables[-1], execution, listener))
+                source = store.structures if stage.source == START else derived[stage.source]
+                derived[stage.name] = derive(store, stage, source, execution, listener)
         except DamagedPartError as damage:
-            derived = {table.folder.url: table for table in tables[1:]}
-            if damage.table not in derived or (damage.table, damage.part) in mended:
+            places = {table.folder.url: table for table in derived.values()}
+            if damage.table not in places or (damage.table, damage.part) in mended:
                 raise
             mended.add((damage.table, damage.part))
-            derived[damage.table].discard(damage.part)
-            listener(PartDamaged(derived[damage.table].folder.name, damage.part, damage.reason))
+            places[damage.table].discard(damage.part)
+            listener(PartDamaged(places[damage.table].folder.name, damage.part, damage.reason))
         else:
-            return tables[1:]
+            return derived
 
 
 def rows_of(table: Table, parts: frozenset[str]) -> int:

@@ -12,7 +12,6 @@ from rich.markup import escape
 from jobs.tables import rich_table
 
 if TYPE_CHECKING:
-    import duckdb
     import pyarrow as pa
 
     from jobs.console import Console
@@ -29,78 +28,60 @@ SHOWN = [
     "ood_p_value",
     "is_ood",
 ]
-
-_PREDICTION_COLUMNS = """structure_id, formula, nsites, prototype, probability, mutual_information,
-    ood_score, ood_p_value, is_ood, nearest_class, extra_json ->> '$.mineral' AS mineral"""
-
-MOST_OUT_OF_DISTRIBUTION = f"""SELECT {_PREDICTION_COLUMNS}
-    FROM predictions JOIN structures USING (structure_id)
-    WHERE predictions.status = 'ok' ORDER BY ood_score DESC, structure_id LIMIT ?"""
-
-PROTOTYPES = """SELECT prototype, count(*) FILTER (WHERE NOT is_ood) AS recognised,
-    count(*) FILTER (WHERE is_ood) AS out_of_distribution, median(probability) AS median_probability,
-    arg_min(concat_ws(' ', formula, extra_json ->> '$.mineral'), (ood_score, structure_id))
-        FILTER (WHERE NOT is_ood) AS example
-    FROM predictions JOIN structures USING (structure_id)
-    WHERE predictions.status = 'ok' GROUP BY prototype ORDER BY recognised DESC, prototype"""
-
-COUNTS = """SELECT (SELECT count(*) FROM structures) AS structures, (SELECT count(*) FROM rejects) AS rejects,
-    count(*) AS predictions, count(*) FILTER (WHERE status = 'failed') AS failed,
-    count(*) FILTER (WHERE is_ood) AS out_of_distribution FROM predictions"""
-
-FAILURES = """SELECT error_stage, error_class, count(*) AS structures, min(error_message) AS example
-    FROM (SELECT error_stage, error_class, error_message FROM rejects UNION ALL
-          SELECT error_stage, error_class, error_message FROM predictions WHERE status = 'failed')
-    GROUP BY ALL ORDER BY structures DESC, error_stage, error_class"""
-
-
-def answer(connection: duckdb.DuckDBPyConnection, sql: str, *values: object) -> pa.Table:
-    """Return the rows of a question as an Arrow table."""
-    return connection.sql(sql, params=list(values) or None).to_arrow_table()
-
-
-def summarize(connection: duckdb.DuckDBPyConnection, rows_in: int) -> dict[str, Any]:
-    """Count what was screened; the views `structures`, `rejects` and `predictions` are its scope.
-
-    `rows_in` is what the sources gave, as counted when it was read.
-    """
-    counts: dict[str, Any] = answer(connection, COUNTS).to_pylist()[0]
-    return {
-        **counts,
-        "rows_in": rows_in,
-        "accounted": rows_in == counts["predictions"] + counts["rejects"],
-        "prototypes": answer(connection, PROTOTYPES).to_pylist(),
-        "failures": answer(connection, FAILURES).to_pylist(),
-    }
+SHOWN_OF_BOTH = {
+    "structure_id": "structure_id",
+    "formula": "formula",
+    "arise_prototype": "arise",
+    "arise_probability": "p",
+    "arise_ood_score": "ood_score",
+    "arise_is_ood": "ood",
+    "diffraction_prototype": "diffraction",
+    "diffraction_probability": "p",
+    "diffraction_is_ood": "ood",
+    "space_group": "space_group",
+    "agree": "agree",
+}
+"""Columns and their headings, so short that they fit into a terminal."""
 
 
 def print_report(console: Console, result: ScreenResult, strangest: pa.Table, top: int) -> None:
     """Print the end of a screening for a person; `strangest` are its `top` strangest structures or fewer."""
     summary = result.summary
+    whole = summary["structures"] <= top
     if strangest.num_rows:
         heading = f"The {strangest.num_rows} most out-of-distribution structures"
-        if summary["predictions"] <= top:
+        if whole:
             heading = "The structures, the least known first"
-        named = SHOWN if strangest["mineral"].null_count == strangest.num_rows else [*SHOWN, "mineral"]
-        console.show(rich_table(strangest.select(named), heading, decimals=3))
+        console.show(rich_table(_shown(strangest), heading, decimals=3))
     console.say()
-    if summary["predictions"] > top:
-        _print_prototypes(console, result)
+    if not whole:
+        for model in result.models:
+            _print_prototypes(console, result, model)
     _print_failures(console, summary["failures"])
-    _print_counts(console, summary)
-    for name, place in summary["tables"].items():
-        console.say(f"  {name:<18} {place}")
-    view = _view_of(result)
-    console.say(f'\nAsk on: {_command()} query "SELECT * FROM {view}" --store {result.store_url}')
+    tables = summary["tables"]
+    width = max(map(len, tables)) + 1
+    _print_counts(console, summary, width)
+    for name, place in tables.items():
+        console.say(f"  {name:<{width}} {place}")
+    console.say(f'\nAsk on: {_command()} query "{_next_question(result)}" --store {result.store_url}')
 
 
-def _view_of(result: ScreenResult) -> str:
-    """Return the view of the predictions of this screening, also where the store holds newer ones."""
+def _shown(strangest: pa.Table) -> pa.Table:
+    if "agree" in strangest.column_names:
+        return strangest.select(list(SHOWN_OF_BOTH)).rename_columns(list(SHOWN_OF_BOTH.values()))
+    without_minerals = strangest["mineral"].null_count == strangest.num_rows
+    return strangest.select(SHOWN if without_minerals else [*SHOWN, "mineral"])
+
+
+def _next_question(result: ScreenResult) -> str:
+    """Return SQL for the disagreements, or the predictions; also where the store holds newer ones."""
     from jobs.views import sql_name
 
-    table = result.predictions_table
-    newest = result.store.latest(table.name).folder.name
-    return table.name if newest == table.folder.name else sql_name(table.folder.name)
+    tables = [result.predictions_table(model) for model in result.models]
+    newest = [result.store.latest(table.name).folder.name == table.folder.name for table in tables]
+    if len(tables) > 1 and all(newest):
+        return "SELECT * FROM verdicts WHERE NOT agree"
+    return f"SELECT * FROM {tables[0].name if newest[0] else sql_name(tables[0].folder.name)}"
 
 
 def _command() -> str:
@@ -109,10 +90,11 @@ def _command() -> str:
     return "crysift" if which("crysift") or started.name != "crysift" else str(started)
 
 
-def _print_prototypes(console: Console, result: ScreenResult) -> None:
-    table = result.prototypes()
+def _print_prototypes(console: Console, result: ScreenResult, model: str) -> None:
+    table = result.prototypes(model)
     shown = table.slice(0, PROTOTYPES_SHOWN)
-    console.show(rich_table(shown, "Prototypes, the most often recognised first", decimals=3))
+    by = f" by {model}" if len(result.models) > 1 else ""
+    console.show(rich_table(shown, f"Prototypes, the most often recognised{by} first", decimals=3))
     if table.num_rows > PROTOTYPES_SHOWN:
         console.say(f"… and {table.num_rows - PROTOTYPES_SHOWN} more")
     console.say()
@@ -129,10 +111,21 @@ def _print_failures(console: Console, failures: list[dict[str, Any]]) -> None:
     console.say()
 
 
-def _print_counts(console: Console, summary: dict[str, Any]) -> None:
+def _print_counts(console: Console, summary: dict[str, Any], width: int) -> None:
     mark = "[green]✓[/green]" if summary["accounted"] else "[red]✗ rows are missing[/red]"
-    taken = (
-        f"{summary['rows_in']:,} in = {summary['predictions']:,} predictions + {summary['rejects']:,} rejects"
-    )
-    fates = f"{summary['out_of_distribution']:,} out of distribution, {summary['failed']:,} failed"
-    console.say(f"{taken} {mark}  ({fates})")
+    rows_in, rejects = f"{summary['rows_in']:,} in =", f"+ {summary['rejects']:,} rejects {mark}"
+    if "models" not in summary:
+        console.say(f"{rows_in} {summary['predictions']:,} predictions {rejects}  ({_fates(summary)})")
+        return
+    console.say(f"{rows_in} {summary['structures']:,} structures {rejects}")
+    for model, found in summary["models"].items():
+        console.say(f"  {model:<{width}} {found['predictions']:,} predictions  ({_fates(found)})")
+    verdicts = summary["verdicts"]
+    told = f"{verdicts['agree']:,} agree, {verdicts['disagree']:,} disagree"
+    if verdicts["not_compared"]:
+        told += f", {verdicts['not_compared']:,} have one or none"
+    console.say(f"  {'verdicts':<{width}} {told}")
+
+
+def _fates(found: dict[str, Any]) -> str:
+    return f"{found['out_of_distribution']:,} out of distribution, {found['failed']:,} failed"

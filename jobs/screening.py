@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import CrysiftError
 from jobs.settings import ScreenSettings
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from engine.execution import Listener
-    from engine.stage import Stage
     from engine.store import Store, Superseded, Table
 
 DEFAULT_STORE = "crysift-store"
@@ -24,11 +24,14 @@ DEFAULT_STORE = "crysift-store"
 
 @dataclass(frozen=True)
 class ScreenResult:
-    """The tables that a screening made, or found made; its scope is the sources that were screened."""
+    """The tables that a screening made, or found made; its scope is the sources that were screened.
+
+    ``models`` are the networks that were applied, ``tables`` the derived tables by name.
+    """
 
     store: Store
-    features_table: Table
-    predictions_table: Table
+    models: tuple[str, ...]
+    tables: Mapping[str, Table]
     parts: frozenset[str]
 
     @property
@@ -39,39 +42,70 @@ class ScreenResult:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Counts, prototypes, failures and the places of the tables, as JSON values."""
-        from jobs.report import summarize
+        from jobs.summary import summarize
 
         rows_in = sum(footer.rows_in for footer in self.store.structures.footers(self.parts).values())
         rows_in -= self._superseded.count(self.parts)
-        tables = (self.store.structures, self.store.rejects, self.features_table, self.predictions_table)
+        tables = (self.store.structures, self.store.rejects, *self.tables.values())
         return {
             "store": self.store_url,
-            **summarize(self._connect(), rows_in),
+            **summarize(self._connect(), self.models, rows_in),
             "tables": {table.name: table.folder.url for table in tables},
         }
 
-    def predictions(self, columns: list[str] | None = None) -> pa.Table:
-        """Return the predictions, one row per structure: all columns, or those named."""
+    def predictions(self, columns: list[str] | None = None, model: str | None = None) -> pa.Table:
+        """Return the predictions of a network, one row per structure: all columns, or those named.
+
+        ``model`` is "arise" or "diffraction", by default the first that was applied, in this order.
+        """
         import pyarrow as pa
 
+        table = self.predictions_table(model)
         needed = None if columns is None else list(dict.fromkeys([*columns, "structure_id"]))
         rows = pa.concat_tables(
-            self._superseded.drop_from(part, self.predictions_table.read(part, needed))
-            for part in sorted(self.parts)
+            self._superseded.drop_from(part, table.read(part, needed)) for part in sorted(self.parts)
         )
         return rows if columns is None else rows.select(columns)
 
+    def predictions_table(self, model: str | None = None) -> Table:
+        """Return the table that a network's predictions are in, by default the first one's."""
+        return self.tables[f"predictions_{self._applied(model)}"]
+
+    def verdicts(self) -> pa.Table:
+        """Return what both networks say of each structure, side by side, and whether they agree.
+
+        Columns as in the view `verdicts` of `crysift query`. Raises CrysiftError where one was applied only.
+        """
+        from jobs.summary import answer
+
+        if len(self.models) < 2:
+            raise CrysiftError(
+                f"only the network {self.models[0]!r} was applied: verdicts side by side need a screening "
+                'with models=("arise", "diffraction")'
+            )
+        return answer(self._connect(), "SELECT * FROM verdicts ORDER BY structure_id")
+
     def most_out_of_distribution(self, count: int = 20) -> pa.Table:
-        """Return the structures that are farthest from everything known, the farthest first."""
-        from jobs.report import MOST_OUT_OF_DISTRIBUTION, answer
+        """Return the structures that are farthest from all that the first network knows, the farthest first.
 
-        return answer(self._connect(), MOST_OUT_OF_DISTRIBUTION, count)
+        Where both networks were applied, with the verdicts of both.
+        """
+        from jobs.summary import answer, strangest
 
-    def prototypes(self) -> pa.Table:
-        """Return how often each prototype is recognised, the most often first, and how often resembled."""
-        from jobs.report import PROTOTYPES, answer
+        return answer(self._connect(), strangest(self.models), count)
 
-        return answer(self._connect(), PROTOTYPES)
+    def prototypes(self, model: str | None = None) -> pa.Table:
+        """Return how often a network recognises each prototype, and how often it finds it only resembled."""
+        from jobs.summary import answer, prototypes
+
+        return answer(self._connect(), prototypes(self._applied(model)))
+
+    def _applied(self, model: str | None) -> str:
+        if model is None:
+            return self.models[0]
+        if model not in self.models:
+            raise CrysiftError(f"the network {model!r} was not applied: {', '.join(self.models)} was")
+        return model
 
     @cached_property
     def _superseded(self) -> Superseded:
@@ -81,17 +115,15 @@ class ScreenResult:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         from engine.store import Superseded
-        from jobs.views import add_view, open_connection
+        from jobs.views import add_verdicts, add_view, open_connection
 
         connection = open_connection(self.store)
-        scope = {
-            "structures": self.store.structures,
-            "rejects": self.store.rejects,
-            "predictions": self.predictions_table,
-        }
+        scope = {"structures": self.store.structures, "rejects": self.store.rejects, **self.tables}
         for name, table in scope.items():
             superseded = Superseded({}) if table is self.store.rejects else self._superseded
             add_view(connection, name, table, self.parts & table.part_names(), superseded)
+        if len(self.models) > 1:
+            add_verdicts(connection, "features_diffraction")
         return connection
 
 
@@ -104,32 +136,28 @@ def screen(
     """Screen crystal structures: which known prototype each resembles, how surely, and which resemble none.
 
     `sources` are databases (`mp:`, `optimade:odbx`, `nomad:`), files, folders, globs or Parquet tables, or
-    `examples:`. What the store already holds is not
-    computed again, so that an interrupted call goes on when it is repeated. `listener` receives the events of
-    `engine.execution`. Raises `engine.errors.CrysiftError` for everything that the caller can mend.
+    `examples:`. What the store already holds is not computed again, so that an interrupted call goes on when
+    it is repeated. `listener` receives the events of `engine.execution`. Raises `engine.errors.CrysiftError`
+    for everything that the caller can mend.
     """
     from connectors import open_sources
-    from engine.descriptors.soap.stage import SoapStage
     from engine.execution.events import ignore
     from engine.store import Store
     from jobs.pipeline import derive_all, ingest_all, parts_of, recorded_run
 
     _leave_a_worker_that_runs_the_script_again()
     asked = settings or ScreenSettings()
-    names = _names(sources)
-    connectors = open_sources(names, asked.sources)
+    connectors = open_sources(_names(sources), asked.sources)
     opened = Store.open(os.fspath(store), create=True)
-    featurize = SoapStage(asked.soap, asked.prediction.device)
-    _check_before_anything_runs(opened, featurize, asked)
+    _check_before_anything_runs(opened, asked)
     record = {"sources": [connector.describe() for connector in connectors], **asked.as_json()}
     with (
         asked.execution.cluster.connected(),
         recorded_run(opened, "screen", record, listener or ignore) as (run, tell),
     ):
         parts = parts_of(ingest_all(connectors, opened, asked.limits, tell))
-        stages = [featurize, asked.prediction]
-        features, predictions = derive_all(opened, stages, asked.execution, tell)
-        result = ScreenResult(opened, features, predictions, parts)
+        tables = derive_all(opened, asked.stages(), asked.execution, tell)
+        result = ScreenResult(opened, tuple(asked.predictions()), tables, parts)
         run.finish(result.summary)
     return result
 
@@ -143,17 +171,20 @@ def _leave_a_worker_that_runs_the_script_again() -> None:
         )
 
 
-def _check_before_anything_runs(store: Store, featurize: Stage, settings: ScreenSettings) -> None:
+def _check_before_anything_runs(store: Store, settings: ScreenSettings) -> None:
     """Refuse, before any work, stages that do not fit each other and settings that are not the store's."""
     from engine.schema import STRUCTURES
-    from engine.stage import check_pipeline
+    from engine.stage import START, check_pipeline
     from engine.store import Fingerprint
 
-    check_pipeline([featurize, settings.prediction], STRUCTURES)
-    keep_both = settings.execution.add_table
-    features = store.derived(Fingerprint.of(featurize, store.structures), keep_both)
-    settings.prediction.check_source(features.fingerprint)
-    store.derived(Fingerprint.of(settings.prediction, features), keep_both)
+    stages = settings.stages()
+    tables = {START: store.structures}
+    for stage in stages:
+        source = tables[stage.source]
+        tables[stage.name] = store.derived(Fingerprint.of(stage, source), settings.execution.add_table)
+    for prediction in settings.predictions().values():
+        prediction.check_source(tables[prediction.source].fingerprint)
+    check_pipeline(stages, STRUCTURES)
 
 
 def _names(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[str]:

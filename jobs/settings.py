@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from connectors.settings import SourceSettings
+    from engine.descriptors.diffraction import DiffractionSettings
     from engine.descriptors.soap import SoapSettings
     from engine.execution import Cluster, Executor
     from engine.stage import Stage
@@ -38,10 +39,10 @@ def _soap() -> SoapSettings:
     return SoapSettings()
 
 
-def _prediction() -> PredictStage:
-    from models.stage import PredictStage
+def _diffraction() -> DiffractionSettings:
+    from engine.descriptors.diffraction import DiffractionSettings
 
-    return PredictStage()
+    return DiffractionSettings()
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,42 @@ class ScreenSettings:
     """Settings of a whole screening, with those of its steps."""
 
     limits: StructureLimits = field(default_factory=_limits)
+    models: tuple[PredictStage | str, ...] = ("arise",)
+    """Networks to apply, in any order: "arise", "diffraction", or their stages with other settings."""
     soap: SoapSettings = field(default_factory=_soap)
-    prediction: PredictStage = field(default_factory=_prediction)
+    """Descriptor that "arise" reads."""
+    diffraction: DiffractionSettings = field(default_factory=_diffraction)
+    """Descriptor that "diffraction" reads."""
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     sources: SourceSettings = field(default_factory=_sources)
 
+    def __post_init__(self) -> None:
+        """Raise CrysiftError for networks that are unknown or named twice."""
+        self.predictions()
+
+    def predictions(self) -> dict[str, PredictStage]:
+        """Return the stages of the networks by name, always in the same order."""
+        from jobs.stages import stages_of
+
+        return stages_of(self.models)
+
+    def stages(self) -> list[Stage]:
+        """Return what is derived from the structures: each network's descriptor, then its predictions."""
+        from jobs.stages import descriptor_stage
+
+        return [
+            stage
+            for network in self.predictions().values()
+            for stage in (
+                descriptor_stage(network.source, self.soap, self.diffraction, network.device),
+                network,
+            )
+        ]
+
     def as_json(self) -> dict[str, Any]:
-        """Return the settings as JSON values, for the record of the run."""
-        return asdict(self)
+        """Return what determines the numbers, and how to run, as JSON values for the record of the run."""
+        return {
+            "limits": asdict(self.limits),
+            **{stage.name: {**stage.settings(), "model": stage.model_hash()} for stage in self.stages()},
+            "execution": asdict(self.execution),
+        }

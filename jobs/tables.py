@@ -27,8 +27,8 @@ def rich_table(table: pa.Table, title: str | None = None, decimals: int | None =
         numeric = kinds.is_integer(field.type) or kinds.is_floating(field.type)
         heading = field.name if decimals is None else field.name.replace("_", " ")
         shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
-    for row in table.to_pylist():
-        shown.add_row(*(Text(cell_text(value, decimals)) for value in row.values()))
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        shown.add_row(*(Text(cell_text(value, decimals)) for value in row))
     return shown
 
 

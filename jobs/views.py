@@ -21,7 +21,8 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
 
     A table with a hash in its folder's name (`features_soap-1a2b3c4d`) has two: `features_soap_1a2b3c4d`, and
     `features_soap` for the newest of its name. Views read only the parts that are committed now, and of each
-    structure its latest version; `structures_history` has all versions.
+    structure its latest version; `structures_history` has all versions. Where both networks have predicted,
+    `verdicts` shows what they say side by side.
     """
     from engine.store import Superseded
 
@@ -33,9 +34,13 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     derived = [table for table in store.tables() if table.name != table.folder.name]
     for table in derived:
         add_view(connection, sql_name(table.folder.name), table, table.part_names(), superseded)
-    for name in sorted({table.name for table in derived}):
-        newest = sql_name(store.latest(name).folder.name)
-        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {newest}")
+    newest = {name: store.latest(name) for name in sorted({table.name for table in derived})}
+    for name, table in newest.items():
+        connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {sql_name(table.folder.name)}")
+    if {"predictions_arise", "predictions_diffraction"} <= newest.keys():
+        read = newest["predictions_diffraction"].fingerprint.source_table
+        held = [table.folder.name for table in derived]
+        add_verdicts(connection, sql_name(read) if read in held else None)
     return connection
 
 
@@ -71,6 +76,38 @@ def add_view(
         "ANTI JOIN superseded ON superseded.structure_id = rows.structure_id "
         "AND superseded.part = parse_filename(rows.filename, true)"
     )
+
+
+def add_verdicts(connection: duckdb.DuckDBPyConnection, features: str | None) -> None:
+    """Create the view `verdicts` over the views `predictions_arise` and `predictions_diffraction`.
+
+    It has every structure that either network was asked about, and what both say of it. `agree` compares the
+    two at what both can say: one of the four cubic elemental prototypes, or "other", which is also what a
+    structure out of distribution counts as; it is null where one of the two failed. `space_group` is that of
+    the view `features`, which `predictions_diffraction` were made of.
+    """
+    from models.prototypes import CUBIC_ELEMENTAL
+
+    cases = " ".join(f"WHEN '{label}' THEN '{name}'" for label, name in CUBIC_ELEMENTAL.items())
+    arise = _unless_unknown("arise", f"CASE arise.prototype {cases} ELSE 'other' END")
+    diffraction = _unless_unknown("diffraction", "diffraction.prototype")
+    space_group = "NULL::INTEGER" if features is None else "features.space_group"
+    of_features = "" if features is None else f"LEFT JOIN {features} AS features USING (structure_id)"
+    connection.execute(f"""CREATE VIEW verdicts AS
+        SELECT structure_id, {_verdict("arise")}, {_verdict("diffraction")},
+            {space_group} AS space_group, {arise} = {diffraction} AS agree
+        FROM predictions_arise AS arise FULL JOIN predictions_diffraction AS diffraction USING (structure_id)
+        {of_features}""")
+
+
+def _verdict(model: str) -> str:
+    columns = ("prototype", "probability", "is_ood", "mutual_information")
+    return ", ".join(f"{model}.{column} AS {model}_{column}" for column in columns)
+
+
+def _unless_unknown(model: str, name: str) -> str:
+    """SQL for the name of what is recognised, "other" if out of distribution, null if failed."""
+    return f"CASE WHEN {model}.status = 'ok' THEN CASE WHEN {model}.is_ood THEN 'other' ELSE {name} END END"
 
 
 def _sound_one_first(table: Table, parts: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from models.weights_file import load_model
 
 if TYPE_CHECKING:
     from jobs.bench import BenchmarkSettings
-    from models.network import Arise
+    from models.network import Perceptron
 
 GOAL = 0.8
 """Ours must reach this fraction of the throughput of the plain products."""
@@ -26,7 +26,7 @@ OURS, PRODUCTS, LOOP = "MC dropout", "torch.mm chain", "loop over passes"
 def run(settings: BenchmarkSettings) -> BenchmarkReport:
     """Measure on real vectors with the shipped network, in one thread as a model actor works."""
     passes, count = (1000, 16) if settings.quick else (1000, 64)
-    network = load_model("arise-quip").network
+    network = load_model("arise-quip").network.head
     vectors = _vectors(settings, count)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def _vectors(settings: BenchmarkSettings, count: int) -> torch.Tensor:
     return torch.stack(rows).float()
 
 
-def _ways(network: Arise, vectors: torch.Tensor, passes: int) -> dict[str, Callable[[], object]]:
+def _ways(network: Perceptron, vectors: torch.Tensor, passes: int) -> dict[str, Callable[[], object]]:
     dropout = MonteCarloDropout(network, passes, seed=0)
     return {
         OURS: lambda: dropout(vectors),
@@ -63,7 +63,7 @@ def _ways(network: Arise, vectors: torch.Tensor, passes: int) -> dict[str, Calla
 
 
 @torch.inference_mode()
-def _products(network: Arise, structures: int, passes: int) -> None:
+def _products(network: Perceptron, structures: int, passes: int) -> None:
     """Only the matrix products of T passes per structure, in the block size that suits the caches."""
     weights = [layer.weight.t().contiguous() for layer in network.linear_layers]
     inputs = torch.rand(min(CPU_BLOCK, passes), weights[0].shape[0])
@@ -79,7 +79,7 @@ def _products(network: Arise, structures: int, passes: int) -> None:
 
 
 @torch.inference_mode()
-def _loop(network: Arise, vectors: torch.Tensor, passes: int) -> torch.Tensor:
+def _loop(network: Perceptron, vectors: torch.Tensor, passes: int) -> torch.Tensor:
     """One pass over all structures after the other, as a first implementation does it."""
     network.train()
     try:

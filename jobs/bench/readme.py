@@ -2,7 +2,8 @@
 
 `python -m jobs.bench.readme README.md soap.json inference.json` replaces what stands between
 `<!-- figures:soap -->` and `<!-- /figures:soap -->` by the report of `crysift bench soap --json`, and so on
-for every report named; the block `accuracy` is filled from the card of the shipped model.
+for every report named; the blocks `accuracy` and `accuracy-diffraction`, where the file has them, are filled
+from the cards of the shipped models.
 """
 
 from __future__ import annotations
@@ -43,13 +44,31 @@ def report_table(report: Mapping[str, Any]) -> str:
 
 def accuracy_tables(results: Mapping[str, Any]) -> str:
     """Lay out the accuracies and the detection of unknown prototypes from a model's card."""
-    accuracies = [(name, f"{100 * value:.2f}") for name, value in results["accuracies"].items()]
-    detection = [
+    accuracies = [(name, _percent(value)) for name, value in results["accuracies"].items()]
+    return f"{_table(('structures', '% correct'), accuracies)}\n\n{_detection_table(results)}"
+
+
+def robustness_tables(results: Mapping[str, Any]) -> str:
+    """Lay out the diffraction network's accuracies beside spglib's, and the detection of other prototypes."""
+    rows = []
+    for name, judged in results["judged"].items():
+        beside = results["spglib"].get(name.partition(",")[0], {})
+        shares = (_percent(beside[tolerance]) if beside else "" for tolerance in ("loose", "tight"))
+        rows.append((name, f"{judged['structures']:,}", _percent(results["accuracies"][name]), *shares))
+    heading = ("structures", "number", "% correct", "spglib 0.1 Å, 5°", "spglib 10⁻⁴ Å, 1°")
+    return f"{_table(heading, rows)}\n\n{_detection_table(results)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _detection_table(results: Mapping[str, Any]) -> str:
+    rows = [
         (f"`{score}`", *(_detection(results["detection"][score][side]) for side in ("mild", "strong")))
         for score in DETECTORS
     ]
-    heading = ("score", "AUROC, false alarms: mild defects", "strong defects")
-    return f"{_table(('structures', '% correct'), accuracies)}\n\n{_table(heading, detection)}"
+    return _table(("score", "AUROC, false alarms: mild defects", "strong defects"), rows)
 
 
 def _number(value: float) -> str:
@@ -68,15 +87,26 @@ def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def main(target: str, *reports: str) -> None:
-    """Fill the blocks of the file `target` from JSON reports and the shipped model's card."""
-    from models.stage import DEFAULT_WEIGHTS
-    from models.weights_file import model_metadata
-
+    """Fill the blocks of the file `target` from JSON reports, and accuracies from the models' cards."""
+    path = Path(target)
+    text = path.read_text(encoding="utf-8")
     loaded = [json.loads(Path(report).read_text(encoding="utf-8")) for report in reports]
     blocks = {report["benchmark"]: report_table(report) for report in loaded}
-    blocks["accuracy"] = accuracy_tables(model_metadata(DEFAULT_WEIGHTS)["card"]["results"])
-    path = Path(target)
-    path.write_text(fill(path.read_text(encoding="utf-8"), blocks), encoding="utf-8")
+    of_cards = {name: block for name, block in _accuracies().items() if f"<!-- figures:{name} -->" in text}
+    path.write_text(fill(text, blocks | of_cards), encoding="utf-8")
+
+
+def _accuracies() -> dict[str, str]:
+    """Accuracies of the shipped models, by the name of their block."""
+    from models.stage import PredictArise, PredictDiffraction
+    from models.weights_file import model_metadata
+
+    return {
+        "accuracy": accuracy_tables(model_metadata(PredictArise.weights)["card"]["results"]),
+        "accuracy-diffraction": robustness_tables(
+            model_metadata(PredictDiffraction.weights)["card"]["results"]
+        ),
+    }
 
 
 if __name__ == "__main__":

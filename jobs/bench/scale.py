@@ -22,7 +22,7 @@ from jobs.bench.report import BenchmarkReport, Figure
 from jobs.bench.scale_runs import EngineRun, PartTimes, bare_seconds, dask_workers, engine_run, part_times
 from jobs.bench.scale_store import draw_rows, store_of
 from jobs.bench.simulation import Costs, simulate
-from models.stage import PredictStage
+from models.stage import PredictArise
 
 if TYPE_CHECKING:
     from engine.stage import Stage
@@ -187,7 +187,7 @@ def _planning(store: Store) -> list[Figure]:
 
 
 def _on_ray(stores: Stores, amounts: Amounts) -> list[Figure]:
-    stage = PredictStage(device="cpu")
+    stage = PredictArise(device="cpu")
     execute(plan_stage(stores.large, SoapStage(), "inline"))
 
     def engine(store: Store, workers: int) -> EngineRun:

@@ -6,10 +6,11 @@ from jobs.console import Console
 
 def predict(
     store: options.StoreOption = options.DEFAULT_STORE,
+    model: options.Model = "arise",
     passes: options.Passes = options.PASSES,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
-    weights: options.Weights = options.WEIGHTS,
+    weights: options.Weights = None,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
     ray: options.Ray = None,
@@ -21,9 +22,14 @@ def predict(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Compute the missing predictions from the newest features in the store: the table `predictions_arise`.
+    """Compute a network's missing predictions from the newest descriptors in the store that it reads.
+
+    arise makes `predictions_arise` from `features_soap`, diffraction `predictions_diffraction` from
+    `features_diffraction`.
 
     crysift predict --store my-store
+
+    crysift predict --store my-store --model diffraction
 
     crysift predict --store my-store --passes 100000 --add-table
     """
@@ -32,9 +38,9 @@ def predict(
         from engine.store import Store
         from jobs.derivation import derive_and_report
         from jobs.settings import ExecutionSettings
-        from models.stage import PredictStage
+        from jobs.stages import networks
 
-        stage = PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights, device=device)
+        [stage] = networks([model], weights or [], passes=passes, seed=seed, alpha=alpha, device=device)
         opened = Store.open(store, create=False)
         source = opened.latest(stage.source)
         stage.check_source(source.fingerprint)

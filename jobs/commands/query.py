@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 def query(
     sql: Annotated[
-        str, typer.Argument(help="A SELECT over structures, rejects, features_soap, predictions_arise, …")
+        str,
+        typer.Argument(
+            help="A SELECT over structures, rejects, features_soap, predictions_arise, verdicts, …"
+        ),
     ],
     store: options.StoreOption = options.DEFAULT_STORE,
     rows: Annotated[int, typer.Option("--rows", "-n", help="Rows shown in the terminal.", min=1)] = 40,
@@ -43,10 +46,14 @@ def query(
 ) -> None:
     """Ask the tables in SQL (DuckDB). Every table of the store is a view under its name.
 
+    Where both networks have predicted, `verdicts` has what they say of each structure, side by side.
+
     crysift query "SELECT prototype, count(*) AS n FROM predictions_arise GROUP BY 1 ORDER BY n DESC"
 
     crysift query "SELECT formula, ood_score FROM predictions_arise JOIN structures USING (structure_id)
     WHERE is_ood ORDER BY ood_score DESC" --csv unknown.csv
+
+    crysift query "SELECT * FROM verdicts WHERE NOT agree"
 
     crysift query "SHOW TABLES"
     """

@@ -1,7 +1,5 @@
 """`crysift screen`: from structures to predictions in one command."""
 
-from typing import Annotated
-
 import typer
 
 from jobs import options
@@ -9,18 +7,11 @@ from jobs.console import Console
 
 
 def screen(
+    context: typer.Context,
     sources: options.Sources,
     store: options.StoreOption = options.DEFAULT_STORE,
-    top: Annotated[
-        int,
-        typer.Option(
-            "--top",
-            "-n",
-            help="How many of the strangest structures to print.",
-            min=0,
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = 20,
+    models: options.Models = "arise",
+    top: options.Top = options.TOP,
     file_format: options.FileFormat = None,
     columns: options.Columns = None,
     entry_filter: options.Filter = None,
@@ -33,10 +24,12 @@ def screen(
     sigma: options.Sigma = options.SIGMA,
     basis: options.Basis = options.BASIS,
     backend: options.Backend = options.BACKEND,
+    channels: options.Channels = options.CHANNELS,
+    mask: options.Mask = options.MASK,
     passes: options.Passes = options.PASSES,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
-    weights: options.Weights = options.WEIGHTS,
+    weights: options.Weights = None,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
     ray: options.Ray = None,
@@ -50,20 +43,23 @@ def screen(
 ) -> None:
     """Screen structures: which prototype each resembles, how surely, and which resemble none.
 
-    crysift screen examples:                         [dim]embedded crystals[/dim]
+    crysift screen examples:                            [dim]embedded crystals[/dim]
 
-    crysift screen quartz.cif                        [dim]one file[/dim]
+    crysift screen quartz.cif                           [dim]one file[/dim]
 
-    crysift screen files/ more/*.cif --store mine    [dim]folders and files[/dim]
+    crysift screen files/ more/*.cif --store mine       [dim]folders and files[/dim]
 
-    crysift screen "runs/*/CONTCAR" --format vasp    [dim]name the format[/dim]
+    crysift screen "runs/*/CONTCAR" --format vasp       [dim]name the format[/dim]
 
-    crysift screen mp.parquet --store mp --json      [dim]summary as JSON[/dim]
+    crysift screen mp.parquet --store mp --json         [dim]summary as JSON[/dim]
+
+    crysift screen files/ --models arise,diffraction    [dim]two networks side by side[/dim]
 
     An interrupted screening goes on with the same command; what is done is not done again.
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from connectors.settings import SourceSettings
+        from engine.descriptors.diffraction import DiffractionSettings
         from engine.descriptors.soap import SoapSettings
         from engine.execution import Cluster
         from engine.validation import StructureLimits
@@ -71,12 +67,16 @@ def screen(
         from jobs.report import print_report
         from jobs.screening import screen as run
         from jobs.settings import ExecutionSettings, ScreenSettings
-        from models.stage import PredictStage
+        from jobs.stages import networks
 
+        inference = {"passes": passes, "seed": seed, "alpha": alpha, "device": device}
+        asked = networks(models.replace(" ", "").split(","), weights or [], **inference)
+        options.refuse_unused(context, [network.source for network in asked], f"--models {models}")
         settings = ScreenSettings(
             limits=StructureLimits(max_sites=max_sites, min_distance=min_distance),
+            models=asked,
             soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
-            prediction=PredictStage(passes=passes, seed=seed, alpha=alpha, weights=weights, device=device),
+            diffraction=DiffractionSettings(channels=channels, mask=mask),
             execution=ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share)),
             sources=SourceSettings(file_format, columns, entry_filter, include_nc, include_deprecated, oasis),
         )

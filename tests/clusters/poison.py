@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from engine.descriptors.soap.stage import SoapStage
 from engine.stage import BatchFunction
-from models.stage import PredictStage
+from models.stage import PredictArise
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PoisonedSoapStage(SoapStage):
 
 
 @dataclass(frozen=True)
-class PoisonedPredictStage(PredictStage):
+class PoisonedPredictStage(PredictArise):
     """Predictions that cannot stand the structure ``poison``."""
 
     poison: str = ""

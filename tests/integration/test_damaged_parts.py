@@ -16,7 +16,7 @@ from jobs.commands.status import status
 from jobs.commands.verify import verify
 from jobs.settings import ExecutionSettings, ScreenSettings
 from jobs.views import connect
-from models.stage import PredictStage
+from models.stage import PredictArise
 from tests.jobs.running import CRYSTALS
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -58,7 +58,7 @@ def store(undisturbed: Path, tmp_path: Path) -> Path:
 
 def screened(crystals: Path, store: Path) -> None:
     settings = ScreenSettings(
-        prediction=PredictStage(passes=20), execution=ExecutionSettings(executor="inline")
+        models=(PredictArise(passes=20),), execution=ExecutionSettings(executor="inline")
     )
     assert screen(crystals, store, settings).summary["accounted"]
 

@@ -22,7 +22,7 @@ from jobs.commands.status import status
 from jobs.commands.verify import verify
 from jobs.settings import ExecutionSettings, ScreenSettings
 from jobs.views import connect
-from models.stage import PredictStage
+from models.stage import PredictArise
 from tests.engine.test_store import FINGERPRINT, commit
 from tests.jobs.running import CRYSTALS
 from tests.servers.s3 import S3Server, s3_server
@@ -70,7 +70,7 @@ def crystals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def screened(source: Path | str, store: Path | str) -> dict[str, Any]:
     settings = ScreenSettings(
-        prediction=PredictStage(passes=PASSES), execution=ExecutionSettings(executor="inline")
+        models=(PredictArise(passes=PASSES),), execution=ExecutionSettings(executor="inline")
     )
     return screen(source, store, settings).summary
 

@@ -13,7 +13,7 @@ import pytest
 from engine.store import Store
 from jobs import screen
 from jobs.settings import ExecutionSettings, ScreenSettings
-from models.stage import PredictStage
+from models.stage import PredictArise
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -41,7 +41,7 @@ def identities(store: Path) -> list[tuple[str, bytes]]:
 
 def test_a_screening_killed_again_and_again_ends_with_the_rows_of_one_that_was_not(tmp_path: Path) -> None:
     settings = ScreenSettings(
-        prediction=PredictStage(passes=PASSES), execution=ExecutionSettings(executor="inline")
+        models=(PredictArise(passes=PASSES),), execution=ExecutionSettings(executor="inline")
     )
     whole = screen("examples:", tmp_path / "whole", settings)
     assert whole.summary["accounted"]

@@ -5,6 +5,7 @@ from ase.build import bulk
 from ase.io import write
 
 from tests.jobs.running import CRYSTALS, Answer, crysift
+from tests.jobs.small_network import write_small_network
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,9 @@ def screened(crystal_files: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     """A store into which the folder was screened, and what the command said."""
     store = tmp_path_factory.mktemp("stores") / "store"
     return store, crysift("screen", crystal_files, "--store", store, "--json")
+
+
+@pytest.fixture(scope="session")
+def diffraction_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network on diffraction patterns, as a folder."""
+    return write_small_network(tmp_path_factory.mktemp("diffraction-weights"))

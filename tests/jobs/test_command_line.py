@@ -56,21 +56,28 @@ def test_status_and_query_load_neither_torch_nor_clusters_nor_chemistry(
 
 
 def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
+    from engine.descriptors.diffraction import DiffractionSettings
     from engine.descriptors.soap import SoapSettings
     from engine.validation import StructureLimits
     from jobs.screening import DEFAULT_STORE
-    from models.stage import PredictStage
-    from models.training.train import TrainingSettings
+    from jobs.stages import networks, stages_of
+    from models.stage import PREDICTIONS
+    from models.training.arise import AriseTraining
+    from models.training.diffraction import DiffractionTraining
 
-    soap, limits, stage, training = SoapSettings(), StructureLimits(), PredictStage(), TrainingSettings()
+    soap, limits = SoapSettings(), StructureLimits()
     assert soap == SoapSettings(
         cutoff=options.CUTOFF, sigma=options.SIGMA, basis=options.BASIS, backend=options.BACKEND
     )
     assert limits == StructureLimits(max_sites=options.MAX_SITES, min_distance=options.MIN_DISTANCE)
-    assert stage == PredictStage(
-        passes=options.PASSES, seed=options.SEED, alpha=options.ALPHA, weights=options.WEIGHTS
-    )
-    assert training == TrainingSettings(epochs=options.EPOCHS, seed=options.TRAINING_SEED)
+    assert DiffractionSettings() == DiffractionSettings(channels=options.CHANNELS, mask=options.MASK)
+    given = networks(list(PREDICTIONS), [], passes=options.PASSES, seed=options.SEED, alpha=options.ALPHA)
+    assert given == tuple(stages_of(PREDICTIONS).values())
+    assert {stage.architecture: stage.weights for stage in given} == options.WEIGHTS
+    assert {stage.architecture: stage.source for stage in given} == options.READ_BY
+    for network, training in (("arise", AriseTraining()), ("diffraction", DiffractionTraining())):
+        optimisation = training.optimisation
+        assert (optimisation.epochs, optimisation.seed) == (options.EPOCHS[network], options.TRAINING_SEED)
     assert DEFAULT_STORE == options.DEFAULT_STORE
 
 
@@ -84,12 +91,20 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         (["screen", "examples:", "--basis", "other"], 2, "quip"),
         (["screen", "examples:", "--backend", "dscribe"], 1, "has no radial basis"),
         (["screen", "examples:", "--weights", "nobody"], 1, "there is no model 'nobody'"),
+        (["screen", "examples:", "--models", "arise,other"], 1, "there is no network 'other'"),
+        (["screen", "examples:", "--no-mask"], 1, "--mask/--no-mask is a setting of features_diffraction"),
+        (["screen", "examples:", "--models", "diffraction", "--cutoff", "4"], 1, "--cutoff is a setting of"),
+        (["featurize", "--channels", "rgb"], 1, "--channels is a setting of features_diffraction"),
+        (["featurize", "--descriptor", "diffraction", "--basis", "quip"], 1, "does not use: leave it out"),
+        (["predict", "--model", "diffraction", "--weights", "arise-quip"], 1, "are of the network 'arise'"),
         (["status"], 1, "there is no store"),
         (["featurize"], 1, "there is no store"),
         (["predict"], 1, "there is no store"),
         (["query", "SELECT 1"], 1, "there is no store"),
         (["bench", "nothing"], 1, "there is no benchmark 'nothing'"),
         (["train", "other"], 2, "arise"),
+        (["train", "arise", "--no-mask"], 1, "`crysift train arise` does not use"),
+        (["train", "diffraction", "--basis", "gto"], 1, "`crysift train diffraction` does not use"),
         (["nonsense"], 2, "No such command"),
     ],
 )

@@ -104,6 +104,7 @@ def test_a_token_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (["screen", "files:mine.cif", "--store", "s3://b/s"], 1, "the source 'mine.cif' is relative"),
         (["query", "SELECT 1", "--store", "/s", "--csv", "a.csv"], 1, "--csv 'a.csv' is relative"),
         (["train", "arise"], 1, "--output 'arise-model' is relative"),
+        (["train", "diffraction"], 1, "--output 'diffraction-model' is relative"),
         (["screen", "nomad:", "--store", "/s", "--filter", KEY], 1, "holds the value of NOMAD_TOKEN"),
         (["screen", "optimade:https://me:secret@host", "--store", "/s"], 1, "a URL with a password"),
         (["status", "--store", "/s"], 1, "no Ray dashboard answers at http://127.0.0.1:1"),

@@ -14,9 +14,9 @@ from engine.validation import StructureLimits
 from jobs import screen
 from jobs.settings import ExecutionSettings, ScreenSettings
 from jobs.views import connect, twins
-from models.stage import PredictStage
+from models.stage import PredictArise
 
-FAST = ScreenSettings(execution=ExecutionSettings("inline"), prediction=PredictStage(passes=20))
+FAST = ScreenSettings(execution=ExecutionSettings("inline"), models=(PredictArise(passes=20),))
 
 
 def write(path: Path, **lattice_constants: float) -> Path:
