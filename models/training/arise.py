@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from engine.execution.events import Listener, ignore
 from engine.structure import Structure
-from models.network import Arise, AriseShape
-from models.ood import Reference, directions, nearest_direction, representations
+from models.inference import representations
+from models.network import Network, Perceptron, PerceptronShape
+from models.ood import Reference, directions, nearest_direction
 from models.prototypes import prototypes
-from models.training.card import card_text
+from models.training.card import versions, write_model
 from models.training.defects import DRAWS, Defect, defective
 from models.training.evaluate import (
     CALIBRATION_DEFECTS,
@@ -35,7 +36,7 @@ from models.training.grid import GridSettings, grid_vectors
 from models.training.replicas import defect_hosts, label_of, pristine_structures
 from models.training.train import EpochListener, Trained, TrainingSettings, train
 from models.training.unknowns import unknown_prototypes
-from models.weights_file import CARD_FILE, AriseModel, load_model, save_model
+from models.weights_file import Model
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int64]
@@ -51,7 +52,7 @@ class AriseTraining:
 
     grid: GridSettings = field(default_factory=GridSettings)
     """Descriptor settings of the training vectors; structures are read at the central one."""
-    shape: AriseShape = field(default_factory=AriseShape)
+    shape: PerceptronShape = field(default_factory=PerceptronShape)
     optimisation: TrainingSettings = field(default_factory=TrainingSettings)
     reference_cutoffs: tuple[float, ...] = (3.6, 4.0, 4.4)
     """Cutoffs, at the central σ and all scales, of the training vectors that distances are measured to."""
@@ -91,7 +92,7 @@ def train_arise(
     work: str | Path | None = None,
     listener: Listener = ignore,
     on_epoch: EpochListener = lambda _: None,
-) -> AriseModel:
+) -> Model:
     """Train a network and write weights, calibration and model card into `folder`.
 
     Vectors are kept in stores under `work` (default: `folder`/work), where an interrupted call resumes.
@@ -105,11 +106,13 @@ def train_arise(
     grid = grid_vectors(place.folder / "pristine-store", pristine, settings.grid, listener)
     classes = _classes(pristine)
     vectors, targets = grid.reshape(-1, grid.shape[-1]), np.repeat(classes, grid.shape[1])
-    trained = train(vectors, targets, settings.shape, settings.optimisation, on_epoch)
-    model = AriseModel(
+    trained = train(
+        partial(perceptron_for, settings.shape), vectors, targets, settings.optimisation, on_epoch
+    )
+    model = Model(
         network=trained.network,
         labels=tuple(prototype.label for prototype in prototypes()),
-        soap=_soap(settings.central_grid),
+        features=_soap(settings.central_grid),
         reference=_uncalibrated(trained.network, grid, classes, settings),
         card=_provenance(settings, vectors, targets, trained),
     )
@@ -118,14 +121,14 @@ def train_arise(
     return write_model(model, folder)
 
 
-def calibrate(model: AriseModel, work: str | Path, listener: Listener = ignore) -> AriseModel:
+def calibrate(model: Model, work: str | Path, listener: Listener = ignore) -> Model:
     """Return the model with the distances of held-out defective structures as its calibration.
 
     Each distance goes with the class of the nearest training vector, among which p-values are taken. The
     network and the training vectors that distances are measured to stay as they are; vectors are kept under
     `work`, where an interrupted call resumes.
     """
-    soap = model.soap
+    soap = model.features
     central = GridSettings((soap["cutoff"],), (soap["sigma"],), (soap["scale"],), soap["basis"])
     place = _Workplace(Path(work), central, listener)
     vectors = torch.from_numpy(place.central_vectors("calibration", _calibration_structures()))
@@ -138,11 +141,11 @@ def calibrate(model: AriseModel, work: str | Path, listener: Listener = ignore) 
     return replace(model, reference=calibrated, card=card)
 
 
-def write_model(model: AriseModel, folder: Path) -> AriseModel:
-    """Write weights, calibration and model card into `folder`; returns the model as `load_model` reads it."""
-    save_model(model, folder)
-    (folder / CARD_FILE).write_text(card_text(model), encoding="utf-8")
-    return load_model(folder)
+def perceptron_for(shape: PerceptronShape, vectors: torch.Tensor) -> Perceptron:
+    """A network with random weights that standardises as `vectors` (N, inputs) ask."""
+    network = Perceptron(shape)
+    network.fit_standardisation(vectors)
+    return network
 
 
 def _classes(structures: Iterable[Structure]) -> Classes:
@@ -156,7 +159,7 @@ def _soap(central: GridSettings) -> dict[str, float | str]:
     return {"cutoff": point.cutoff, "sigma": point.sigma, "scale": point.scale, "basis": point.basis}
 
 
-def _uncalibrated(network: Arise, grid: Floats, classes: Classes, settings: AriseTraining) -> Reference:
+def _uncalibrated(network: Network, grid: Floats, classes: Classes, settings: AriseTraining) -> Reference:
     """Directions of the training vectors that distances are measured to, without a calibration."""
     sigma = settings.central_grid.sigmas[0]
     chosen = [
@@ -198,16 +201,12 @@ def _provenance(
         "training_vectors": len(vectors),
         "training_data_sha256": digest,
         "best_epoch": asdict(trained.best),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
     }
 
 
 def _results(
-    model: AriseModel, vectors: Floats, targets: Classes, settings: AriseTraining, place: _Workplace
+    model: Model, vectors: Floats, targets: Classes, settings: AriseTraining, place: _Workplace
 ) -> dict[str, Any]:
     """Accuracies and the comparison of out-of-distribution scores."""
     accuracies = {"all training vectors, dropout off": plain_accuracy(model, vectors, targets)}

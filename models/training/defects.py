@@ -74,8 +74,7 @@ def defective(
 
 def _variant(structure: Structure, defect: Defect, d_nn: float, draw: int, seed: int) -> Structure:
     source_id = f"{structure.source_id}/{defect.name}/{draw}"
-    digest = hashlib.sha256(f"{seed}:{source_id}".encode()).digest()
-    random = np.random.default_rng(int.from_bytes(digest[:16], "little"))
+    random = random_generator(seed, source_id)
     kept = remaining_sites(len(structure.positions), defect.vacancies, random)
     reach = defect.displacement * d_nn
     displacements = random.uniform(-reach, reach, size=(len(kept), 3))
@@ -87,6 +86,12 @@ def _variant(structure: Structure, defect: Defect, d_nn: float, draw: int, seed:
         structure.lattice,
         structure.dimension_types,
     )
+
+
+def random_generator(seed: int, name: str) -> np.random.Generator:
+    """Random numbers of one structure, which depend on the seed and its name alone."""
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
 def remaining_sites(sites: int, share: float, random: np.random.Generator) -> NDArray[np.int64]:

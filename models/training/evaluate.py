@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.dropout import MonteCarloDropout, Uncertainty
-from models.ood import OutOfDistribution, representations
+from models.inference import Inference
+from models.ood import OutOfDistribution
 from models.training.defects import Defect
-from models.weights_file import AriseModel
+from models.training.train import plain_logits
+from models.weights_file import Model
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Classes = NDArray[np.int64]
 
 TEST_DEFECTS = (
@@ -45,20 +47,20 @@ class Detection:
     false_alarms: float
 
 
-def accuracy(model: AriseModel, vectors: Floats, classes: Classes, passes: int, seed: int = 0) -> float:
+def accuracy(model: Model, vectors: Floats, classes: Classes, passes: int, seed: int = 0) -> float:
     """Share of `vectors` (N, inputs) whose most probable class by the mean of `passes` passes is right."""
-    result = MonteCarloDropout(model.network, passes, seed)(torch.from_numpy(vectors))
+    result, _ = Inference(model.network, passes, seed)(torch.from_numpy(vectors))
     return float((result.probabilities.argmax(axis=1) == classes).mean())
 
 
-def plain_accuracy(model: AriseModel, vectors: Floats, classes: Classes) -> float:
+def plain_accuracy(model: Model, vectors: Floats, classes: Classes) -> float:
     """Share of `vectors` (N, inputs) that the network without dropout puts into the right class."""
-    with torch.inference_mode():
-        return float((model.network(torch.from_numpy(vectors)).argmax(dim=1).numpy() == classes).mean())
+    logits = plain_logits(model.network, torch.from_numpy(vectors))
+    return float((logits.argmax(dim=1).numpy() == classes).mean())
 
 
 def detection_table(
-    model: AriseModel, known: Mapping[str, Floats], unknown: Floats, passes: int
+    model: Model, known: Mapping[str, Floats], unknown: Floats, passes: int
 ) -> dict[str, dict[str, Detection]]:
     """Compare the scores that a prediction carries, by name of the score and of the known set."""
     of_unknown = _scores(model, unknown, passes)
@@ -77,11 +79,10 @@ def detection(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> Det
     return Detection(float(below.mean() / (2 * len(known))), float((known >= threshold).mean()))
 
 
-def _scores(model: AriseModel, vectors: Floats, passes: int) -> dict[str, NDArray[np.floating]]:
-    x = torch.from_numpy(vectors)
-    uncertainty: Uncertainty = MonteCarloDropout(model.network, passes, seed=0)(x)
+def _scores(model: Model, vectors: Floats, passes: int) -> dict[str, NDArray[np.floating]]:
+    uncertainty, points = Inference(model.network, passes, seed=0)(torch.from_numpy(vectors))
     return {
-        "ood_score": OutOfDistribution(model.reference)(representations(model.network, x)).score,
+        "ood_score": OutOfDistribution(model.reference)(points).score,
         "mutual_information": uncertainty.mutual_information,
         "predictive_entropy": uncertainty.predictive_entropy,
         "variation_ratio": uncertainty.variation_ratio,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,21 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.columns import StructureColumns, contiguous, fixed_size_values
+from engine.columns import StructureColumns
 from engine.descriptors.soap import SOAP_WIDTH, SoapSettings, compile_kernel, soap_vector
-from engine.errors import CrysiftError
 from engine.execution.events import Listener, ignore
-from engine.execution.execute import execute
-from engine.execution.packing import pack, predicted_pairs
-from engine.execution.plan import plan_stage
 from engine.schema import STATUS_COLUMNS, STATUS_OK, STRUCTURE_ID, STRUCTURES
 from engine.stage import BatchFunction, Stage
-from engine.store import Store, Table
-from engine.structure import Structure, structures_table
+from engine.structure import Structure
+from models.training.vectors import stage_vectors
 
 PAIRS_PER_PART = 5e7
 """Neighbour pairs, summed over structures and grid points: a few seconds of work."""
-MAX_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -113,36 +107,6 @@ def grid_vectors(
     The store then holds these structures and no others; an interrupted call resumes where it stopped. Raises
     CrysiftError where the folder holds other structures.
     """
-    store = Store.open(folder, create=True)
-    _commit(store.structures, structures, PAIRS_PER_PART / len(grid.points))
-    plan = plan_stage(store, GridStage(grid))
-    execute(plan, listener)
-    rows = plan.target.scan(["structure_id", "vectors"]).to_table()
-    place = {structure_id: row for row, structure_id in enumerate(rows["structure_id"].to_pylist())}
-    order = [place[structure.structure_id] for structure in structures]
-    vectors = fixed_size_values(contiguous(rows["vectors"]))
-    return vectors.reshape(rows.num_rows, len(grid.points), SOAP_WIDTH)[order]
-
-
-def _commit(table: Table, structures: Sequence[Structure], limit: float) -> None:
-    """Write the structures in parts of at most `limit` predicted pairs, unless they are there."""
-    costs = predicted_pairs(
-        [len(s.positions) for s in structures], [len(set(s.species_at_sites)) for s in structures]
-    )
-    batches = pack(costs, limit, MAX_ROWS)
-    parts = {_part_name(structures[rows.start : rows.stop]): rows for rows in batches}
-    present = table.part_names()
-    if present - parts.keys():
-        raise CrysiftError(
-            f"{table.folder.url} holds other structures than this training needs: name an empty work folder"
-        )
-    for name in parts.keys() - present:
-        rows = parts[name]
-        batch = structures_table(structures[rows.start : rows.stop])
-        cost = float(costs[rows.start : rows.stop].sum())
-        table.commit(name, batch, source_part=None, rows_in=len(rows), failed=0, cost=cost)
-
-
-def _part_name(structures: Sequence[Structure]) -> str:
-    contents = b"".join(s.structure_id.encode() + s.content_hash for s in structures)
-    return f"part-{hashlib.blake2b(contents, digest_size=8).hexdigest()}"
+    pairs = PAIRS_PER_PART / len(grid.points)
+    vectors = stage_vectors(folder, structures, GridStage(grid), "vectors", pairs, listener)
+    return vectors.reshape(len(structures), len(grid.points), SOAP_WIDTH)

@@ -1,5 +1,6 @@
 """Training learns, is deterministic, and the grid is made of the descriptor's own vectors."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,15 @@ import torch
 
 from engine.descriptors.soap import SoapSettings, soap_vector
 from engine.errors import CrysiftError
-from models.network import AriseShape
+from models.network import PerceptronShape
+from models.training.arise import perceptron_for
 from models.training.evaluate import detection
 from models.training.grid import GridSettings, grid_vectors
 from models.training.replicas import pristine_structures
 from models.training.train import TrainingSettings, stratified_split, train
 from tests.models.conftest import Published
 
-SMALL = AriseShape(inputs=316, hidden=(64, 32), classes=108)
+SMALL = partial(perceptron_for, PerceptronShape(inputs=316, hidden=(64, 32), classes=108))
 
 
 def test_split_holds_out_the_same_share_of_every_class() -> None:
@@ -31,7 +33,7 @@ def test_training_learns_the_published_vectors_and_is_deterministic(published: P
     labels = sorted(set(published.labels))
     classes = np.array([labels.index(label) for label in published.labels], dtype=np.int64)
     settings = TrainingSettings(epochs=25, batch=16, learning_rate=3e-3, sparsity=0.0)
-    first, second = (train(published.vectors, classes, SMALL, settings) for _ in range(2))
+    first, second = (train(SMALL, published.vectors, classes, settings) for _ in range(2))
     with torch.inference_mode():
         right = first.network(torch.from_numpy(published.vectors)).argmax(dim=1).numpy() == classes
     assert right.mean() > 0.9
@@ -42,9 +44,25 @@ def test_training_learns_the_published_vectors_and_is_deterministic(published: P
 
 def test_best_epoch_on_the_validation_part_is_kept(published: Published) -> None:
     classes = np.unique(published.labels, return_inverse=True)[1]
-    trained = train(published.vectors, classes, SMALL, TrainingSettings(epochs=6, sparsity=0.1))
+    trained = train(SMALL, published.vectors, classes, TrainingSettings(epochs=6, sparsity=0.1))
     assert trained.best.validation_accuracy == max(e.validation_accuracy for e in trained.history)
     assert not trained.network.training
+
+
+def test_random_variants_are_trained_on_and_validated_with(published: Published) -> None:
+    classes = np.unique(published.labels, return_inverse=True)[1]
+    seen: list[int] = []
+
+    def blank(batch: torch.Tensor) -> torch.Tensor:
+        seen.append(len(batch))
+        return torch.zeros_like(batch)
+
+    settings = TrainingSettings(epochs=2, batch=64, sparsity=0.0)
+    trained = train(SMALL, published.vectors, classes, settings, augment=blank)
+    rows, held_out = stratified_split(classes, settings.validation, settings.seed)
+    assert seen[0] == len(held_out)
+    assert sum(seen) == len(held_out) + 2 * len(rows)
+    assert trained.best.validation_accuracy < 0.05
 
 
 def test_grid_holds_the_vector_of_every_structure_at_every_point_and_is_found_again(tmp_path: Path) -> None:
