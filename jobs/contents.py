@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from engine.store import DamagedPartError
+from engine.store.parallel import in_parallel
+from engine.store.remote import REQUESTS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from engine.store import Store, Table
-
-_READS_AT_ONCE = 32
 
 
 def table_states(store: Store) -> list[dict[str, Any]]:
@@ -43,7 +42,7 @@ def _state(table: Table, source: Table | None) -> dict[str, Any]:
     }
 
 
-def _failures(table: Table, parts: Iterable[str]) -> Counter[str]:
+def _failures(table: Table, parts: Sequence[str]) -> Counter[str]:
     """Count the rows of some parts that failed or were rejected, by class."""
     if table.schema is not None and "error_class" not in table.schema.names:
         return Counter()
@@ -53,7 +52,6 @@ def _failures(table: Table, parts: Iterable[str]) -> Counter[str]:
         return Counter(column.drop_null().to_pylist())
 
     failures: Counter[str] = Counter()
-    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
-        for found in pool.map(classes, parts):
-            failures.update(found)
+    for _, found in in_parallel(classes, parts, REQUESTS_AT_ONCE):
+        failures.update(found)
     return failures

@@ -10,10 +10,9 @@ from engine.schema import REJECTS, STRUCTURES
 from engine.store.damage import DERIVED, SUFFIX, DamagedPartError
 from engine.store.fingerprint import Fingerprint
 from engine.store.folder import Folder
-from engine.store.runs import Run
+from engine.store.runs import Run, runs_in
 from engine.store.table import Table, parts_in, read_footer
 
-_RUN = re.compile(r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")
 _PART = re.compile(r"^part-")
 _FIXED = {"structures": STRUCTURES, "rejects": REJECTS}
 _RUNS = "runs"
@@ -47,7 +46,7 @@ class Store:
     def _has_begun(self) -> bool:
         """Whether there are parts or runs; that folders are named ``structures`` or ``runs`` says nothing."""
         parts = (part for name in _FIXED for part in self._fixed(name).part_names())
-        return any(map(_RUN.match, self.folder.child(_RUNS).names())) or any(map(_PART.match, parts))
+        return bool(runs_in(self.folder.child(_RUNS))) or any(map(_PART.match, parts))
 
     def _is_mere_beginning(self, name: str) -> bool:
         """Whether a process that died made this folder and put nothing whole into it."""
