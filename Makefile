@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures scale reliability fault-table lock clean
+.PHONY: help screen test test-all check figures studies scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,9 +27,14 @@ figures: .venv/installed-dev ## Measure, and write the figures into README.md (F
 	mkdir -p build
 	$(BIN)/crysift bench soap --source $(FIGURES_SOURCE) --json > build/soap.json
 	$(BIN)/crysift bench inference --json > build/inference.json
+	$(BIN)/crysift bench diffraction --source $(FIGURES_SOURCE) --json > build/diffraction.json
 	$(BIN)/crysift bench ingest --source $(FIGURES_SOURCE) --json > build/ingest.json
-	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json build/ingest.json
+	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json build/diffraction.json build/ingest.json
 	$(BIN)/python -m jobs.bench.plot docs/ingest-memory.svg build/ingest.json
+
+studies: .venv/installed-dev ## Study the diffraction network, and write figures and pictures into docs/diffraction.md.
+	$(BIN)/python -m jobs.studies.diffraction docs/diffraction.md
+	$(BIN)/python -m jobs.bench.readme docs/diffraction.md
 
 scale: .venv/installed-dev ## Measure how it scales, simulate clusters of any size, and write docs/scale.md.
 	mkdir -p build

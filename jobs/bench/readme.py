@@ -54,8 +54,9 @@ def robustness_tables(results: Mapping[str, Any]) -> str:
     for name, judged in results["judged"].items():
         beside = results["spglib"].get(name.partition(",")[0], {})
         shares = (_percent(beside[tolerance]) if beside else "" for tolerance in ("loose", "tight"))
-        rows.append((name, f"{judged['structures']:,}", _percent(results["accuracies"][name]), *shares))
-    heading = ("structures", "number", "% correct", "spglib 0.1 Å, 5°", "spglib 10⁻⁴ Å, 1°")
+        count, right = judged["structures"], judged["right"]
+        rows.append((name, f"{count:,}", f"{count - right:,}", _percent(right / count), *shares))
+    heading = ("structures", "number", "wrong", "% correct", "spglib 0.1 Å, 5°", "spglib 10⁻⁴ Å, 1°")
     return f"{_table(heading, rows)}\n\n{_detection_table(results)}"
 
 

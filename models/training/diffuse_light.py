@@ -16,7 +16,7 @@ from engine.descriptors.diffraction.settings import GAMMA, MASK_RADII, PIXELS
 
 EXTENT = 14
 """Random scatterers per side of a square as wide as a crystal of about 128 atoms."""
-STEEPEST = 0.25
+STEEPEST = 0.4
 """1/pixel, the fastest fall of the light with the distance from the mask; |f|^γ of hydrogen falls by 0.3."""
 
 

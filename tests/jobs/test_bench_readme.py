@@ -1,7 +1,7 @@
 import pytest
 
 from engine.errors import CrysiftError
-from jobs.bench.readme import fill, report_table
+from jobs.bench.readme import fill, report_table, robustness_tables
 
 REPORT = {
     "benchmark": "soap",
@@ -28,3 +28,21 @@ def test_a_block_is_replaced_and_nothing_else() -> None:
 def test_a_missing_block_is_named() -> None:
     with pytest.raises(CrysiftError, match="figures:soap"):
         fill("no block here", {"soap": "table"})
+
+
+def test_accuracies_stand_beside_spglib_and_tell_what_rounding_would_hide() -> None:
+    detection = {"auroc": 0.95, "false_alarms": 0.4333}
+    scores = ("ood_score", "mutual_information", "predictive_entropy", "variation_ratio")
+    table = robustness_tables(
+        {
+            "judged": {
+                "pristine, held out": {"structures": 1568, "right": 1568},
+                "50 % vacancies": {"structures": 100_000, "right": 99_999},
+            },
+            "spglib": {"pristine": {"loose": 1.0, "tight": 0.5}},
+            "detection": {score: {"mild": detection, "strong": detection} for score in scores},
+        }
+    )
+    assert "| pristine, held out | 1,568 | 0 | 100.00 | 100.00 | 50.00 |" in table
+    assert "| 50 % vacancies | 100,000 | 1 | 100.00 |  |  |" in table
+    assert "| `ood_score` | 0.950, 43.3 % | 0.950, 43.3 % |" in table
