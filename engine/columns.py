@@ -108,6 +108,12 @@ def list_offsets(lists: pa.Array) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
+def list_rows(lists: pa.Array) -> list[NDArray[np.int64]]:
+    """The numbers of each row of an array of lists of integers; a null list has none."""
+    values = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.split(values, list_offsets(lists)[1:-1])[: len(lists)]
+
+
 def rows_with_any(lists: pa.Array, flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Rows of ``lists`` in which any of the flattened elements is flagged."""
     if not flags.any():

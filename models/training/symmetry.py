@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.columns import StructureColumns, contiguous, list_offsets
+from engine.columns import StructureColumns, contiguous, list_rows
 from engine.descriptors.features import GEOMETRY, Failure, features_table
 from engine.schema import features_schema
 from engine.stage import BatchFunction, Stage
@@ -52,13 +52,10 @@ class SymmetryStage(Stage):
 
     def _find(self, table: pa.Table) -> pa.Table:
         columns = StructureColumns.from_table(table)
-        numbers = contiguous(table["atomic_numbers"])
-        elements, offsets = numbers.flatten().to_numpy(zero_copy_only=False), list_offsets(numbers)
         found: list[SpaceGroups | Failure] = []
-        for row in range(len(columns)):
+        for row, numbers in enumerate(list_rows(contiguous(table["atomic_numbers"]))):
             positions, _, lattice, _ = columns.row(row)
-            kinds = elements[offsets[row] : offsets[row + 1]]
-            cell: Any = lattice, positions @ np.linalg.inv(lattice), kinds  # arrays, as spglib takes them
+            cell: Any = lattice, positions @ np.linalg.inv(lattice), numbers  # arrays, as spglib takes them
             groups = [_space_group(cell, *tolerance) for tolerance in TOLERANCES.values()]
             found.append(SpaceGroups(np.array(groups, np.float32)))
         return features_table(table["structure_id"], self.name, found, self.writes)

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 from ase.build import bulk, molecule
 
-from engine.columns import StructureColumns, contiguous, distinct_labels
+from engine.columns import StructureColumns, contiguous, distinct_labels, list_rows
 from engine.errors import CrysiftError
 from engine.structure import Structure, structures_table
 
@@ -69,3 +69,9 @@ def test_rows_taken_from_a_slice_are_those_of_the_slice(structures: list[Structu
     rows = pa.array([1, 0])
     taken = contiguous(lattices.slice(2, 2)).take(rows)
     assert taken.to_pylist() == [lattices[3].as_py(), lattices[2].as_py()]
+
+
+@pytest.mark.parametrize("rows", [[], [[1, 2], [3]], [None, [4], []], [[5]]])
+def test_numbers_of_rows_are_those_of_the_lists(rows: list[list[int] | None]) -> None:
+    lists = pa.array(rows, pa.list_(pa.uint8()))
+    assert [numbers.tolist() for numbers in list_rows(lists)] == [row or [] for row in rows]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.columns import StructureColumns, contiguous, list_offsets
+from engine.columns import StructureColumns, contiguous, list_rows
 from engine.descriptors.diffraction.settings import DiffractionSettings
 from engine.descriptors.features import GEOMETRY, ROW_ERRORS, Failure, disordered, features_table
 from engine.schema import DIFFRACTION_FACTS, features_schema
@@ -111,13 +111,9 @@ def diffracting_crystals(table: pa.Table) -> list[Crystal | Failure]:
     """The finite crystals of a batch of structures that diffract, in order, or why there is none."""
     columns = StructureColumns.from_table(table)
     ordered = table["is_ordered"].to_numpy()
-    numbers = contiguous(table["atomic_numbers"])
-    elements, offsets = numbers.flatten().to_numpy(zero_copy_only=False), list_offsets(numbers)
+    numbers = list_rows(contiguous(table["atomic_numbers"]))
     return [
-        _crystal(columns, row, elements[offsets[row] : offsets[row + 1]].astype(np.int64))
-        if ordered[row]
-        else _DISORDERED
-        for row in range(len(columns))
+        _crystal(columns, row, numbers[row]) if ordered[row] else _DISORDERED for row in range(len(columns))
     ]
 
 
