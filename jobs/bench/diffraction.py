@@ -96,7 +96,7 @@ def _waves(crystals: Sequence[Crystal]) -> None:
     """The least that PyTorch can do for these patterns: a sine and a cosine per atom and pixel."""
     pixels = len(detector(SETTINGS.mask).q)
     for crystal in crystals:
-        phases = torch.ones(pixels, len(crystal.numbers))
+        phases = torch.ones(len(crystal.numbers), pixels)
         torch.cos(phases)
         phases.sin_()
 

@@ -214,11 +214,11 @@ def _light(brightness: float) -> str:
     return (
         "The published protocol trains on the patterns as they are, at a constant learning rate. Here the\n"
         "learning rate falls along a cosine, and random diffuse light is added to every image trained on:\n"
-        "speckles of the size that the extent of 128 atoms gives them, falling outwards, the brightest up\n"
-        f"to {brightness:g} times as bright as the brightest peak. Without it, the network errs on hydrogen\n"
-        "and helium with many vacancies, where form factors let the peaks drown in such light. The best\n"
-        "epoch is chosen by held-out pristine images with such light. How bright it is and how it falls was\n"
-        "chosen by the mistakes on the defective crystals below, so that the figures are slightly optimistic."
+        f"speckles that fall outwards, the brightest up to {brightness:g} times as bright as the brightest\n"
+        "peak. Without it, the network errs on hydrogen and helium with many vacancies, where form factors\n"
+        "let the peaks drown in such light. The best epoch is chosen by held-out pristine images with such\n"
+        "light; how bright, wide and steep it is was chosen by the mistakes on defective crystals, so that\n"
+        "the figures below are slightly optimistic."
     )
 
 

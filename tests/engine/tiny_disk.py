@@ -1,6 +1,7 @@
 """A real file system that fills up quickly."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,4 +23,13 @@ def tiny_disk(mount: Path, size: str = "256k") -> Iterator[Path]:
     try:
         yield mount
     finally:
-        subprocess.run(["/bin/umount", str(mount)], check=True)
+        _unmount(mount)
+
+
+def _unmount(mount: Path) -> None:
+    """Unmount; a process that just ended may keep the disk busy for a moment."""
+    for _ in range(50):
+        if subprocess.run(["/bin/umount", str(mount)], check=False, capture_output=True).returncode == 0:
+            return
+        time.sleep(0.2)
+    subprocess.run(["/bin/umount", str(mount)], check=True)

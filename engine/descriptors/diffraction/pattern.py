@@ -80,31 +80,31 @@ class Camera:
     def amplitude(self, crystals: Sequence[Crystal], axis: int, angle: float) -> Tensor:
         """Ψ(q) (B, P), in electrons, of crystals turned by `angle` degrees about a Cartesian axis."""
         positions, species, factors = self._padded(crystals)
-        q = torch.from_numpy(self._q @ rotation(axis, angle)).to(self.device, self._dtype)
+        q = torch.from_numpy((self._q @ rotation(axis, angle)).T).to(self.device, self._dtype)
         real = torch.zeros_like(factors)
         imaginary = torch.zeros_like(factors)
-        at_once = max(1, self._limit // (len(crystals) * len(q)))
-        for x, of_species in zip(positions.split(at_once, 2), species.split(at_once, 1), strict=True):
-            phases = q @ x
-            real += torch.cos(phases) @ of_species
-            imaginary -= phases.sin_() @ of_species
-        return torch.complex((factors * real).sum(dim=2), (factors * imaginary).sum(dim=2))
+        at_once = max(1, self._limit // (len(crystals) * len(self._q)))
+        for x, of_species in zip(positions.split(at_once, 1), species.split(at_once, 2), strict=True):
+            phases = x @ q
+            real += of_species @ torch.cos(phases)
+            imaginary -= of_species @ phases.sin_()
+        return torch.complex((factors * real).sum(dim=1), (factors * imaginary).sum(dim=1))
 
     def _padded(self, crystals: Sequence[Crystal]) -> tuple[Tensor, Tensor, Tensor]:
-        """Positions (B, 3, N), the species (B, N, S) of each atom as 0 and 1, form factors (B, P, S)."""
+        """Positions (B, N, 3), the species (B, S, N) of each atom as 0 and 1, form factors (B, S, P)."""
         found = [np.unique(crystal.numbers, return_inverse=True) for crystal in crystals]
         atoms = max(len(crystal.numbers) for crystal in crystals)
         kinds = max(len(numbers) for numbers, _ in found)
-        positions = np.zeros((len(crystals), 3, atoms))
-        species = np.zeros((len(crystals), atoms, kinds))
+        positions = np.zeros((len(crystals), atoms, 3))
+        species = np.zeros((len(crystals), kinds, atoms))
         numbers_of = np.zeros((len(crystals), kinds), np.int64)
         for row, (crystal, (numbers, kind)) in enumerate(zip(crystals, found, strict=True)):
-            positions[row, :, : len(kind)] = crystal.positions.T
-            species[row, np.arange(len(kind)), kind] = 1.0
+            positions[row, : len(kind)] = crystal.positions
+            species[row, kind, np.arange(len(kind))] = 1.0
             numbers_of[row, : len(numbers)] = numbers
-        x, members = (torch.from_numpy(a).to(self.device, self._dtype) for a in (positions, species))
-        factors = torch.from_numpy(self._seen.form_factors[numbers_of]).to(self.device, self._dtype)
-        return x, members, factors.transpose(1, 2)
+        arrays = positions, species, self._seen.form_factors[numbers_of]
+        x, members, factors = (torch.from_numpy(array).to(self.device, self._dtype) for array in arrays)
+        return x, members, factors
 
 
 def rotation(axis: int, angle: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
