@@ -56,6 +56,17 @@ def robustness_tables(results: Mapping[str, Any]) -> str:
         shares = (_percent(beside[tolerance]) if beside else "" for tolerance in ("loose", "tight"))
         count, right = judged["structures"], judged["right"]
         rows.append((name, f"{count:,}", f"{count - right:,}", _percent(right / count), *shares))
+    published = [results["judged"][name] for name in results["published"]]
+    count, right = (sum(judged[what] for judged in published) for what in ("structures", "right"))
+    total = (
+        "**all published kinds**",
+        f"{count:,}",
+        f"{count - right:,}",
+        f"{100 * right / count:.3f}",
+        "",
+        "",
+    )
+    rows.insert(1 + list(results["judged"]).index(results["published"][-1]), total)
     heading = ("structures", "number", "wrong", "% correct", "spglib 0.1 Å, 5°", "spglib 10⁻⁴ Å, 1°")
     return f"{_table(heading, rows)}\n\n{_detection_table(results)}"
 

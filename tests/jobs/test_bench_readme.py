@@ -39,10 +39,12 @@ def test_accuracies_stand_beside_spglib_and_tell_what_rounding_would_hide() -> N
                 "pristine, held out": {"structures": 1568, "right": 1568},
                 "50 % vacancies": {"structures": 100_000, "right": 99_999},
             },
+            "published": ["50 % vacancies"],
             "spglib": {"pristine": {"loose": 1.0, "tight": 0.5}},
             "detection": {score: {"mild": detection, "strong": detection} for score in scores},
         }
     )
     assert "| pristine, held out | 1,568 | 0 | 100.00 | 100.00 | 50.00 |" in table
     assert "| 50 % vacancies | 100,000 | 1 | 100.00 |  |  |" in table
+    assert "| **all published kinds** | 100,000 | 1 | 99.999 |  |  |" in table
     assert "| `ood_score` | 0.950, 43.3 % | 0.950, 43.3 % |" in table
