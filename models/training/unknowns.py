@@ -21,16 +21,23 @@ def unknown_prototypes() -> list[Structure]:
     """AFLOW prototypes shipped with pymatgen that match none of the periodic classes, whatever the elements.
 
     Matching is pymatgen's anonymous one at its default, wide tolerances, so that what is left is certainly of
-    another prototype. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
+    another prototype; crystals of different anonymous formulas cannot match. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher()
-    known = [_known(index) for index, prototype in enumerate(prototypes()) if all(prototype.periodic)]
+    known: dict[str, list[PymatgenStructure]] = {}
+    for index, prototype in enumerate(prototypes()):
+        if all(prototype.periodic):
+            crystal = _known(index)
+            known.setdefault(crystal.composition.anonymized_formula, []).append(crystal)
     return [
         Structure.from_pymatgen(crystal, SOURCE, name)
         for name, crystal in aflow_crystals()
-        if not any(matcher.fit_anonymous(crystal, prototype) for prototype in known)
+        if not any(
+            matcher.fit_anonymous(crystal, other)
+            for other in known.get(crystal.composition.anonymized_formula, ())
+        )
     ]
 
 

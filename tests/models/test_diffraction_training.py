@@ -116,8 +116,8 @@ def test_spglib_finds_pristine_crystals_and_no_defective_one(tmp_path: Path) -> 
 @pytest.mark.slow
 def test_training_from_end_to_end_is_resumed_from_its_work_folder(tmp_path: Path) -> None:
     settings = DiffractionTraining(
-        elements=("Al", "W", "U"),
-        optimisation=TrainingSettings(epochs=3, batch=8, sparsity=0.0, validation=0.25),
+        elements=("Al", "U"),
+        optimisation=TrainingSettings(epochs=3, batch=4, sparsity=0.0, validation=0.25),
         defects=(CubicDefect(vacancies=0.3), CubicDefect(displacement=0.2)),
         passes=50,
     )
@@ -125,8 +125,8 @@ def test_training_from_end_to_end_is_resumed_from_its_work_folder(tmp_path: Path
     results = model.card["results"]
     assert results["accuracies"]["pristine, held out"] == 1.0
     assert results["accuracies"]["30 % vacancies"] > 0.9
-    assert results["judged"]["30 % vacancies"]["structures"] == 192
-    assert len(model.reference.classes) == 12
+    assert results["judged"]["30 % vacancies"]["structures"] == 128
+    assert len(model.reference.classes) == 8
     assert (tmp_path / "model" / CARD_FILE).read_text(encoding="utf-8") == card_text(model)
     events: list[object] = []
     again = train_diffraction(tmp_path / "again", settings, work=tmp_path / "work", listener=events.append)
