@@ -21,7 +21,8 @@ def unknown_prototypes() -> list[Structure]:
     """AFLOW prototypes shipped with pymatgen that match none of the periodic classes, whatever the elements.
 
     Matching is pymatgen's anonymous one at its default, wide tolerances, so that what is left is certainly of
-    another prototype; crystals of different anonymous formulas cannot match. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
+    another prototype; crystals of different anonymous formulas cannot match. Source: M. J. Mehl et al.,
+    Comput. Mater. Sci. 136, S1 (2017).
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
