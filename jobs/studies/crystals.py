@@ -79,9 +79,9 @@ def is_turned(structure: Structure, edge: float) -> bool:
     So it is where defects leave a symmetry with other axes than the cubes'. The fingerprint then shows
     another zone.
     """
-    from engine.descriptors.diffraction.standard_cell import standard_cell
+    from models.training.cubic_defects import standard_cell_of
 
-    cubes = standard_cell(structure.positions, _atomic_numbers(structure), structure.cell).lattice / edge
+    cubes = standard_cell_of(structure).lattice / edge
     upright = np.diag(np.diag(cubes).round())
     return bool(np.abs(cubes - upright).max() > 0.01)
 
@@ -90,7 +90,8 @@ def diffracting(structure: Structure) -> Crystal:
     """The finite crystal that diffracts."""
     from engine.descriptors.diffraction.crystal import diffracting_crystal
 
-    return diffracting_crystal(structure.positions, _atomic_numbers(structure), structure.cell)
+    numbers = np.array(structure.composition.atomic_numbers, dtype=np.int64)
+    return diffracting_crystal(structure.positions, numbers, structure.cell)
 
 
 def in_units_of(crystal: Crystal, length: float) -> Crystal:
@@ -104,12 +105,6 @@ def fingerprints(crystals: Sequence[Crystal], settings: DiffractionSettings) -> 
     from engine.descriptors.diffraction.stage import IMAGE_TYPE
 
     return patterns(crystals, settings).flatten(1).numpy().astype(IMAGE_TYPE.to_pandas_dtype())
-
-
-def _atomic_numbers(structure: Structure) -> NDArray[np.int64]:
-    from ase.data import atomic_numbers
-
-    return np.array([atomic_numbers[symbol] for symbol in structure.species_at_sites], dtype=np.int64)
 
 
 def _without(structure: Structure, sites: NDArray[np.int64]) -> Structure:

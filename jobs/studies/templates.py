@@ -58,13 +58,10 @@ def class_response(network: ConvNet, settings: DiffractionSettings, label: str) 
 
 def peaks_of(label: str) -> BraggPeaks:
     """Bragg peaks of a class inside the mask."""
-    from ase.data import atomic_numbers
-
-    from engine.descriptors.diffraction.standard_cell import standard_cell
+    from models.training.cubic_defects import standard_cell_of
 
     crystal = host(label, "Cu")
-    numbers = np.full(len(crystal.positions), atomic_numbers["Cu"])
-    return bragg_peaks(standard_cell(crystal.positions, numbers, crystal.cell), diffracting(crystal).d_nn)
+    return bragg_peaks(standard_cell_of(crystal), diffracting(crystal).d_nn)
 
 
 def template(response: LayerResponse) -> Floats:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from engine.descriptors.diffraction.crystal import supercell
-from engine.descriptors.diffraction.standard_cell import standard_cell
+from engine.descriptors.diffraction.standard_cell import StandardCell, standard_cell
 from engine.errors import CrysiftError
 from engine.structure import Structure
 from models.training.cubic import element_symbols
@@ -79,11 +79,15 @@ def defect_host(structure: Structure) -> Structure:
 
     A defect in a small cell would repeat in every one of its images.
     """
-    numbers = np.array([atomic_numbers[symbol] for symbol in structure.species_at_sites], dtype=np.int64)
-    cell = standard_cell(structure.positions, numbers, structure.cell)
-    lattice, positions, kinds = supercell(cell)
+    lattice, positions, kinds = supercell(standard_cell_of(structure))
     symbols = tuple(chemical_symbols[number] for number in kinds)
     return Structure(structure.source, structure.source_id, symbols, positions, lattice, (1, 1, 1))
+
+
+def standard_cell_of(structure: Structure) -> StandardCell:
+    """The conventional standard cell of an ordered crystal."""
+    numbers = np.array(structure.composition.atomic_numbers, dtype=np.int64)
+    return standard_cell(structure.positions, numbers, structure.cell)
 
 
 def defective_cubic(hosts: Iterable[Structure], defect: CubicDefect, seed: int) -> Iterator[Structure]:
