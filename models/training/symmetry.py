@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.columns import StructureColumns, contiguous, list_rows
 from engine.descriptors.features import GEOMETRY, Failure, features_table
+from engine.descriptors.neighbors import Floats, Ints
 from engine.schema import features_schema
 from engine.stage import BatchFunction, Stage
 
@@ -55,17 +56,15 @@ class SymmetryStage(Stage):
         found: list[SpaceGroups | Failure] = []
         for row, numbers in enumerate(list_rows(contiguous(table["atomic_numbers"]))):
             positions, _, lattice, _ = columns.row(row)
-            cell: Any = lattice, positions @ np.linalg.inv(lattice), numbers  # arrays, as spglib takes them
-            groups = [_space_group(cell, *tolerance) for tolerance in TOLERANCES.values()]
+            groups = [_space_group(positions, numbers, lattice, *within) for within in TOLERANCES.values()]
             found.append(SpaceGroups(np.array(groups, np.float32)))
         return features_table(table["structure_id"], self.name, found, self.writes)
 
 
-def _space_group(cell: Any, length: float, angle: float) -> int:
-    import spglib
+def _space_group(positions: Floats, numbers: Ints, lattice: Floats, length: float, angle: float) -> int:
+    from engine.descriptors.diffraction.standard_cell import SymmetryError, crystal_symmetry
 
     try:
-        found = spglib.get_symmetry_dataset(cell, symprec=length, angle_tolerance=angle)
-    except spglib.SpglibError:
+        return int(crystal_symmetry(positions, numbers, lattice, length, angle).number)
+    except SymmetryError:
         return 0
-    return 0 if found is None else int(found.number)

@@ -57,18 +57,24 @@ def standard_cell(positions: Floats, numbers: Ints, lattice: Floats) -> Standard
     positions are spglib's, lengths, angles, order and orientation of the axes those of W. Setyawan, S.
     Curtarolo, Comput. Mater. Sci. 49, 299 (2010), as pymatgen implements them. Raises SymmetryError.
     """
-    data = _symmetry(positions, numbers, lattice)
+    data = crystal_symmetry(positions, numbers, lattice)
     standard, axes = _Setting(data).standard_axes()
     elements = np.asarray(data.std_types, np.int64)
     fractional = between_planes(np.asarray(data.std_positions) @ axes, elements)
     return StandardCell(standard, fractional, elements, int(data.number))
 
 
-def _symmetry(positions: Floats, numbers: Ints, lattice: Floats) -> SpglibDataset:
-    """Spglib's findings about a crystal."""
+def crystal_symmetry(
+    positions: Floats,
+    numbers: Ints,
+    lattice: Floats,
+    tolerance: float = SYMMETRY_TOLERANCE,
+    angle_tolerance: float = ANGLE_TOLERANCE,
+) -> SpglibDataset:
+    """Spglib's findings about a crystal, within tolerances in Å and degrees; raises SymmetryError."""
     cell: Any = lattice, positions @ np.linalg.inv(lattice), numbers  # arrays, as spglib takes them
     try:
-        data = spglib.get_symmetry_dataset(cell, SYMMETRY_TOLERANCE, ANGLE_TOLERANCE)
+        data = spglib.get_symmetry_dataset(cell, tolerance, angle_tolerance)
     except spglib.SpglibError as error:
         raise SymmetryError(str(error)) from error
     if data is None:
