@@ -31,6 +31,13 @@ class Resources:
             raise ValueError(f"a worker needs cores and memory, not {self}")
 
 
+def decided(device: Device, on_gpu: Callable[[], bool]) -> Device:
+    """Return the device, where "auto" was asked the one that ``on_gpu`` tells."""
+    if device != "auto":
+        return device
+    return "cuda" if on_gpu() else "cpu"
+
+
 class Stage(ABC):
     """A derivation of one table from another; subclasses are picklable frozen dataclasses of settings.
 

@@ -14,7 +14,7 @@ from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.diffraction.stage import IMAGE_TYPE
 from engine.errors import CrysiftError
 from engine.schema import ERROR_COLUMNS, FEATURE_TYPE, STATUS_OK, features_schema, predictions_schema
-from engine.stage import BatchFunction, Device, Resources, Stage
+from engine.stage import BatchFunction, Device, Resources, Stage, decided
 from engine.store import Fingerprint
 from models.convnet import ConvNet
 from models.network import Perceptron
@@ -82,9 +82,7 @@ class PredictStage(Stage):
 
     def placed(self, *, on_gpu: Callable[[], bool]) -> Self:
         """Return the stage on "cuda" or "cpu", where "auto" was asked."""
-        if self.device != "auto":
-            return self
-        return replace(self, device="cuda" if on_gpu() else "cpu")
+        return replace(self, device=decided(self.device, on_gpu))
 
     def settings(self) -> dict[str, Any]:
         """Everything besides the weights that determines the numbers on one kind of machine."""

@@ -14,7 +14,7 @@ from engine.columns import StructureColumns, contiguous, list_rows
 from engine.descriptors.diffraction.settings import DiffractionSettings
 from engine.descriptors.features import GEOMETRY, ROW_ERRORS, Failure, disordered, features_table
 from engine.schema import DIFFRACTION_FACTS, features_schema
-from engine.stage import BatchFunction, Device, Resources, Stage
+from engine.stage import BatchFunction, Device, Resources, Stage, decided
 
 if TYPE_CHECKING:
     from engine.descriptors.diffraction.crystal import Crystal
@@ -72,9 +72,7 @@ class DiffractionStage(Stage):
 
     def placed(self, *, on_gpu: Callable[[], bool]) -> Self:
         """Return the stage on "cuda" or "cpu", where "auto" was asked."""
-        if self.device != "auto":
-            return self
-        return replace(self, device="cuda" if on_gpu() else "cpu")
+        return replace(self, device=decided(self.device, on_gpu))
 
     def settings(self) -> dict[str, Any]:
         """All of `DiffractionSettings`."""

@@ -16,7 +16,7 @@ from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
 from engine.schema import features_schema
-from engine.stage import BatchFunction, Device, Resources, Stage
+from engine.stage import BatchFunction, Device, Resources, Stage, decided
 
 _DISORDERED = disordered("SOAP")
 
@@ -52,9 +52,9 @@ class SoapStage(Stage):
 
     def placed(self, *, on_gpu: Callable[[], bool]) -> Self:
         """Return the stage on "cuda" or "cpu", where the torch backend was asked for and "auto"."""
-        if self.soap.backend != "torch" or self.device != "auto":
+        if self.soap.backend != "torch":
             return self
-        return replace(self, device="cuda" if on_gpu() else "cpu")
+        return replace(self, device=decided(self.device, on_gpu))
 
     def settings(self) -> dict[str, Any]:
         """All of `SoapSettings`."""
