@@ -10,6 +10,8 @@ SCHEMA_VERSION = 1
 
 STATUS_OK = "ok"
 STATUS_FAILED = "failed"
+STATUS_SPARSE = "sparse"
+"""Status of a box of strided pattern matching with too few atoms to classify."""
 
 DIMENSION_TYPES = pa.list_(pa.field("element", pa.int8()), 3)
 VECTOR = pa.list_(pa.field("element", pa.float64()), 3)
@@ -121,6 +123,32 @@ DIFFRACTION_FACTS = (
 """The mean nearest-neighbour distance, the atoms that diffract, and the space group of the standard cell."""
 
 
+BOX_COLUMNS = (
+    _column("frame", pa.int32()),
+    _column("ix", pa.int32()),
+    _column("iy", pa.int32()),
+    _column("iz", pa.int32()),
+    _column("center", VECTOR, unit="angstrom"),
+    _column("level", pa.int8()),
+)
+"""A box of strided pattern matching: its frame, its place in the grid, its middle, and 1 in ``level`` where
+it was added between the boxes of a coarser grid."""
+
+BOX_FACTS = (*BOX_COLUMNS, _column("n_atoms", pa.int32()))
+"""The same with the number of atoms in the box."""
+
+SPM_ATOMS = _table(
+    _column("frame", pa.int32(), required=True),
+    _column("atom", pa.int64(), required=True),
+    _column("species", pa.string(), required=True),
+    _column("position", VECTOR, required=True, unit="angstrom"),
+)
+"""One row per atom of the structure that is matched; ``atom`` counts those of a frame in the file's order."""
+
+SPM_BOXES = _table(STRUCTURE_ID, *BOX_COLUMNS)
+"""One row per box to describe; ``structure_id`` is ``name/frame/ix,iy,iz``."""
+
+
 def features_schema(
     width: int, kind: pa.DataType = FEATURE_TYPE, facts: tuple[pa.Field, ...] = SOAP_FACTS
 ) -> pa.Schema:
@@ -133,15 +161,23 @@ def features_schema(
     )
 
 
-def predictions_schema(width: int, dtype: pa.DataType) -> pa.Schema:
-    """Columns of a ``predictions_*`` table; its hidden representation is ``width`` numbers of ``dtype``."""
-    candidate = pa.struct([pa.field("prototype", pa.string()), pa.field("probability", pa.float32())])
+CANDIDATES = pa.list_(
+    pa.field("element", pa.struct([("prototype", pa.string()), ("probability", pa.float32())]))
+)
+"""Prototypes with their probabilities."""
+
+
+def predictions_schema(width: int, dtype: pa.DataType, facts: tuple[pa.Field, ...] = ()) -> pa.Schema:
+    """Columns of a ``predictions_*`` table; its hidden representation is ``width`` numbers of ``dtype``.
+
+    ``facts`` are further columns.
+    """
     return _table(
         STRUCTURE_ID,
         *STATUS_COLUMNS,
         _column("prototype", pa.string()),
         _column("probability", pa.float32()),
-        _column("top", pa.list_(pa.field("element", candidate))),
+        _column("top", CANDIDATES),
         _column("mutual_information", pa.float32(), unit="nat"),
         _column("predictive_entropy", pa.float32(), unit="nat"),
         _column("variation_ratio", pa.float32()),
@@ -151,4 +187,5 @@ def predictions_schema(width: int, dtype: pa.DataType) -> pa.Schema:
         _column("is_ood", pa.bool_()),
         _column("nearest_class", pa.string()),
         _column("representation", pa.list_(pa.field("element", dtype), width)),
+        *facts,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -13,7 +14,16 @@ from numpy.typing import NDArray
 from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.diffraction.stage import IMAGE_TYPE
 from engine.errors import CrysiftError
-from engine.schema import ERROR_COLUMNS, FEATURE_TYPE, STATUS_OK, features_schema, predictions_schema
+from engine.schema import (
+    BOX_FACTS,
+    CANDIDATES,
+    ERROR_COLUMNS,
+    FEATURE_TYPE,
+    STATUS_OK,
+    features_schema,
+    predictions_schema,
+)
+from engine.spm.grid import Grid
 from engine.stage import BatchFunction, Device, Resources, Stage, decided
 from engine.store import Fingerprint
 from models.convnet import ConvNet
@@ -40,6 +50,8 @@ class PredictStage(Stage):
     vectors: ClassVar[str]
     """What a vector is, in messages."""
     vector_type: ClassVar[pa.DataType]
+    carried: ClassVar[tuple[pa.Field, ...]] = ()
+    """Columns that pass from the vectors' table to the predictions."""
     revision: ClassVar[int] = 1
     engine: ClassVar[Literal["ray"]] = "ray"
     cluster_from: ClassVar[float] = 1500.0
@@ -66,14 +78,16 @@ class PredictStage(Stage):
     def reads(self) -> pa.Schema:
         """Vectors and their status."""
         self._metadata()
-        schema = features_schema(model_shape(self.weights).inputs, self.vector_type)
-        return pa.schema([schema.field(name) for name in ("structure_id", "status", *_ERRORS, "vector")])
+        schema = features_schema(model_shape(self.weights).inputs, self.vector_type, self.carried)
+        carried = (field.name for field in self.carried)
+        return pa.schema([schema.field(name) for name in (*_STATUS, "vector", *carried)])
 
     @property
     def writes(self) -> pa.Schema:
         """The predictions table; its representation is the last hidden layer."""
         self._metadata()
-        return predictions_schema(model_shape(self.weights).representation, REPRESENTATION_TYPE)
+        width = model_shape(self.weights).representation
+        return predictions_schema(width, REPRESENTATION_TYPE, self.carried)
 
     @property
     def resources(self) -> Resources:
@@ -129,7 +143,7 @@ class PredictStage(Stage):
             usable = _usable(batch)
             uncertainty, points = inference(torch.from_numpy(_vectors(batch)[usable]))
             columns = {
-                **_class_columns(uncertainty, model.labels, self.top),
+                **self._class_columns(uncertainty, model.labels),
                 **_ood_columns(ood(points), model.labels, self.alpha),
                 "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(points)),
                 "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
@@ -137,6 +151,9 @@ class PredictStage(Stage):
             return _with_failed_rows(batch, usable, columns, self.writes)
 
         return predict
+
+    def _class_columns(self, result: Uncertainty, labels: tuple[str, ...]) -> dict[str, pa.Array]:
+        return _class_columns(result, labels, self.top)
 
     def _metadata(self) -> dict[str, Any]:
         """What stands beside the model's tensors; raises CrysiftError if it is of another architecture."""
@@ -164,6 +181,48 @@ class PredictArise(PredictStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PredictBoxes(PredictArise):
+    """The ARISE network on the boxes of strided pattern matching: spm_soap → spm_grid."""
+
+    name: ClassVar[str] = "spm_grid"
+    source: ClassVar[str] = "spm_soap"
+    carried: ClassVar[tuple[pa.Field, ...]] = BOX_FACTS
+
+    grid: Grid
+    """Where the boxes are; it ends up in the footer of every part."""
+    classes: tuple[str, ...] = ()
+    """Prototypes whose probabilities are kept for every box, beside the most probable ones."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = model_metadata(self.weights)["labels"]
+        for name in self.classes:
+            if name not in known:
+                close = get_close_matches(name, known, n=3, cutoff=0.3)
+                raise CrysiftError(
+                    f"the model {self.weights} knows no prototype {name!r}; "
+                    f"{'names like it: ' + ', '.join(close) if close else 'it knows ' + ', '.join(known)}"
+                )
+
+    @property
+    def writes(self) -> pa.Schema:
+        """The predictions table with the columns of the boxes and the probabilities asked for."""
+        return super().writes.append(pa.field("requested", CANDIDATES))
+
+    def settings(self) -> dict[str, Any]:
+        """The grid and the classes, too."""
+        return {**super().settings(), **self.grid.to_json(), "classes": self.classes}
+
+    def _class_columns(self, result: Uncertainty, labels: tuple[str, ...]) -> dict[str, pa.Array]:
+        asked = np.array([labels.index(name) for name in self.classes], np.int64)
+        order = np.broadcast_to(asked, (len(result.probabilities), len(asked)))
+        return {
+            **super()._class_columns(result, labels),
+            "requested": _candidates(result.probabilities, order, labels),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictDiffraction(PredictStage):
     """The convolutional network on diffraction fingerprints: one of four cubic lattices."""
 
@@ -182,8 +241,7 @@ PREDICTIONS: dict[str, type[PredictStage]] = {
 """The stages by the architecture of their networks."""
 
 
-_ERRORS = tuple(field.name for field in ERROR_COLUMNS)
-_CARRIED = ("structure_id", "status", *_ERRORS)
+_STATUS = ("structure_id", "status", *(field.name for field in ERROR_COLUMNS))
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -205,23 +263,27 @@ def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> di
     """Columns of what the passes say; ties between classes go to the first."""
     p = result.probabilities
     order = np.argsort(-p, axis=1, kind="stable")[:, :top]
-    names = pa.array(labels, pa.string())
+    return {
+        "prototype": pa.array(labels, pa.string()).take(pa.array(order[:, 0])),
+        "probability": pa.array(p.max(axis=1, initial=0.0).astype(np.float32)),
+        "top": _candidates(p, order, labels),
+        "mutual_information": pa.array(result.mutual_information.astype(np.float32)),
+        "predictive_entropy": pa.array(result.predictive_entropy.astype(np.float32)),
+        "variation_ratio": pa.array(result.variation_ratio.astype(np.float32)),
+    }
+
+
+def _candidates(p: NDArray[np.float64], order: NDArray[np.int64], labels: tuple[str, ...]) -> pa.ListArray:
+    """Lists of classes, by their numbers `order` (B, k), with their probabilities, from `p` (B, classes)."""
     ranked = pa.StructArray.from_arrays(
         [
-            names.take(pa.array(order.ravel())),
+            pa.array(labels, pa.string()).take(pa.array(order.ravel())),
             pa.array(np.take_along_axis(p, order, axis=1).ravel().astype(np.float32)),
         ],
         names=["prototype", "probability"],
     )
     offsets = np.arange(len(p) + 1, dtype=np.int32) * order.shape[1]
-    return {
-        "prototype": names.take(pa.array(order[:, 0])),
-        "probability": pa.array(p.max(axis=1, initial=0.0).astype(np.float32)),
-        "top": pa.ListArray.from_arrays(pa.array(offsets), ranked),
-        "mutual_information": pa.array(result.mutual_information.astype(np.float32)),
-        "predictive_entropy": pa.array(result.predictive_entropy.astype(np.float32)),
-        "variation_ratio": pa.array(result.variation_ratio.astype(np.float32)),
-    }
+    return pa.ListArray.from_arrays(pa.array(offsets), ranked)
 
 
 def _ood_columns(scores: OodScores, labels: tuple[str, ...], alpha: float) -> dict[str, pa.Array]:
@@ -243,7 +305,7 @@ def _with_failed_rows(
     """Spread the usable rows' columns over all rows; failed rows keep their error and get nulls."""
     place = pa.array(np.cumsum(usable) - 1, pa.int64(), mask=~usable)
     arrays = [
-        contiguous(batch[field.name]) if field.name in _CARRIED else columns[field.name].take(place)
+        contiguous(batch[field.name]) if field.name in batch.column_names else columns[field.name].take(place)
         for field in schema
     ]
     return pa.Table.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)

@@ -32,10 +32,11 @@ ROW_ERRORS = (ValueError, ArithmeticError, np.linalg.LinAlgError, MemoryError)
 
 
 class Failure(NamedTuple):
-    """Why a structure has no vector."""
+    """Why a structure has no vector; a status other than "failed" is no error and has no class."""
 
-    error_class: str
-    message: str
+    error_class: str | None
+    message: str | None
+    status: str = STATUS_FAILED
 
 
 class Described(Protocol):
@@ -63,8 +64,10 @@ def features_table(
     vectors = [None if isinstance(result, Failure) else result for result in results]
     columns: dict[str, pa.Array] = {
         "structure_id": contiguous(structure_ids),
-        "status": pa.array([STATUS_OK if failure is None else STATUS_FAILED for failure in failures]),
-        "error_stage": pa.array([failure and stage for failure in failures], pa.string()),
+        "status": pa.array([STATUS_OK if failure is None else failure.status for failure in failures]),
+        "error_stage": pa.array(
+            [failure and failure.error_class and stage for failure in failures], pa.string()
+        ),
         "error_class": pa.array([failure and failure.error_class for failure in failures], pa.string()),
         "error_message": pa.array([failure and failure.message for failure in failures], pa.string()),
         "vector": _lists(vectors, schema.field("vector").type),

@@ -117,8 +117,9 @@ class _Isolation:
             "error_class": "ProcessKilled",
             "error_message": f"all of {ATTEMPTS} processes died on this structure alone; the last {death}",
         }
-        ids = rows["structure_id"].to_pylist()
-        return pa.Table.from_pylist([{"structure_id": i, **reason} for i in ids], schema=self._stage.writes)
+        writes = self._stage.writes
+        kept = rows.select([name for name in writes.names if name in rows.column_names]).to_pylist()
+        return pa.Table.from_pylist([{**row, **reason} for row in kept], schema=writes)
 
 
 class _Child:

@@ -2,6 +2,14 @@
 
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 from engine.descriptors.soap.stage import SoapStage
-from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
+from engine.descriptors.soap.vector import SoapResult, checked, compile_kernel, soap_vector
 
-__all__ = ["SOAP_WIDTH", "SoapResult", "SoapSettings", "SoapStage", "compile_kernel", "soap_vector"]
+__all__ = [
+    "SOAP_WIDTH",
+    "SoapResult",
+    "SoapSettings",
+    "SoapStage",
+    "checked",
+    "compile_kernel",
+    "soap_vector",
+]

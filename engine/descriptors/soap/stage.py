@@ -14,7 +14,7 @@ from engine.columns import StructureColumns
 from engine.descriptors.features import GEOMETRY, ROW_ERRORS, Failure, disordered, features_table
 from engine.descriptors.neighbors import Ints
 from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
-from engine.descriptors.soap.vector import SoapResult, compile_kernel, soap_vector
+from engine.descriptors.soap.vector import SoapResult, checked, compile_kernel, soap_vector
 from engine.schema import features_schema
 from engine.stage import BatchFunction, Device, Resources, Stage, decided
 
@@ -89,8 +89,8 @@ def soap_features(
             _row_vector(columns, species, index, settings) if ordered[index] else _DISORDERED
             for index in range(len(columns))
         ]
-    checked = [_checked(result) for result in results]
-    return features_table(table["structure_id"], SoapStage.name, checked, features_schema(SOAP_WIDTH))
+    usable = [checked(result) for result in results]
+    return features_table(table["structure_id"], SoapStage.name, usable, features_schema(SOAP_WIDTH))
 
 
 def _species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -> Ints:
@@ -148,16 +148,3 @@ def _batch_vectors(
 
 def _failure(error: Exception, sites: int) -> Failure:
     return Failure(type(error).__name__, f"SOAP failed on {sites} sites: {error}")
-
-
-def _checked(result: SoapResult | Failure) -> SoapResult | Failure:
-    """The result, if its vector can be used."""
-    if isinstance(result, Failure):
-        return result
-    if not np.isfinite(result.vector).all():
-        return Failure(
-            "NonFiniteVector", "the SOAP vector has infinite or undefined components: do two atoms coincide?"
-        )
-    if not result.vector.any():
-        return Failure("NoNeighbours", "no atom has a neighbour, so that there is no length to scale by")
-    return result

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.descriptors.features import Failure
 from engine.descriptors.neighbors import Cell, Floats, Ints, reduced_cell, wrapped
 from engine.descriptors.scaling import d_nn
 from engine.descriptors.soap.kernel import average_spectrum
@@ -64,6 +65,19 @@ def compile_kernel(settings: SoapSettings) -> None:
     """Compile all that `soap_vector` runs, or load it from the cache, by describing a pair of atoms."""
     pair = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     soap_vector(pair, np.zeros(2, np.int64), np.zeros((3, 3)), np.zeros(3, np.bool_), settings)
+
+
+def checked(result: SoapResult | Failure) -> SoapResult | Failure:
+    """The result, if its vector can be used."""
+    if isinstance(result, Failure):
+        return result
+    if not np.isfinite(result.vector).all():
+        return Failure(
+            "NonFiniteVector", "the SOAP vector has infinite or undefined components: do two atoms coincide?"
+        )
+    if not result.vector.any():
+        return Failure("NoNeighbours", "no atom has a neighbour, so that there is no length to scale by")
+    return result
 
 
 def by_species(

@@ -1,0 +1,87 @@
+"""The stage that describes the boxes of a structure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.descriptors.features import Failure, features_table
+from engine.descriptors.soap import SOAP_WIDTH, SoapResult, SoapSettings, compile_kernel
+from engine.schema import BOX_COLUMNS, BOX_FACTS, FEATURE_TYPE, SOAP_FACTS, SPM_BOXES, features_schema
+from engine.spm.atoms import AtomsTable, BrickReader
+from engine.spm.exact import SPARSE, BoxVectors, exact_vectors
+from engine.spm.grid import Grid
+from engine.spm.settings import SoapMode
+from engine.stage import BatchFunction, Resources, Stage
+
+BOXES = pa.schema(BOX_COLUMNS)
+SPM_SOAP = features_schema(SOAP_WIDTH, FEATURE_TYPE, (*SOAP_FACTS, *BOX_FACTS))
+
+
+@dataclass(frozen=True)
+class BoxSoapStage(Stage):
+    """spm_boxes → spm_soap, one vector per box with enough atoms.
+
+    A worker reads the atoms that its block of boxes needs, and no others.
+    """
+
+    atoms: AtomsTable
+    grid: Grid
+    soap: SoapSettings = field(default_factory=SoapSettings)
+    mode: SoapMode = "exact"
+    min_atoms: int = 20
+
+    name: ClassVar[str] = "spm_soap"
+    source: ClassVar[str] = "spm_boxes"
+    revision: ClassVar[int] = 1
+
+    @property
+    def reads(self) -> pa.Schema:
+        """The boxes."""
+        return SPM_BOXES
+
+    @property
+    def writes(self) -> pa.Schema:
+        """A features table with the columns of the boxes."""
+        return SPM_SOAP
+
+    @property
+    def resources(self) -> Resources:
+        """One core."""
+        return Resources(memory_bytes=1024**3)
+
+    def settings(self) -> dict[str, Any]:
+        """The grid, and all that determines a vector."""
+        mine = {"mode": self.mode, "min_atoms": self.min_atoms}
+        return {**self.grid.to_json(), **asdict(self.soap), **mine}
+
+    def open(self) -> BatchFunction:
+        """Compile the kernel and find the atoms; return the function on tables of boxes."""
+        compile_kernel(self.soap)
+        reader = self.atoms.reader()
+        return lambda table: self._described(table, reader)
+
+    def _described(self, table: pa.Table, reader: BrickReader) -> pa.Table:
+        """Describe a block of boxes, which may be of several frames."""
+        indices = np.stack([table[name].to_numpy() for name in ("ix", "iy", "iz")], axis=1)
+        frames = table["frame"].to_numpy()
+        results: list[SoapResult | Failure] = [SPARSE] * len(table)
+        n_atoms = np.zeros(len(table), np.int32)
+        for frame in np.unique(frames):
+            rows = np.flatnonzero(frames == frame)
+            vectors = self._vectors(reader, int(frame), indices[rows])
+            n_atoms[rows] = vectors.n_atoms
+            for row, result in zip(rows, vectors.results, strict=True):
+                results[row] = result
+        features = features_table(table["structure_id"], self.name, results, features_schema(SOAP_WIDTH))
+        columns = [*features.columns, *(table[name] for name in BOXES.names), pa.array(n_atoms)]
+        return pa.table(columns, schema=SPM_SOAP)
+
+    def _vectors(self, reader: BrickReader, frame: int, indices: NDArray[np.int32]) -> BoxVectors:
+        low, high = self.grid.extent(indices)
+        region = reader.within(frame, low, high)
+        return exact_vectors(region, self.grid, indices, self.soap, self.min_atoms)
