@@ -40,7 +40,8 @@ def compiled(
 def _cache_folder() -> Path:
     """A folder in NUMBA_CACHE_DIR; by default beside the package, or the user's if that cannot be written."""
     digest = blake2b(digest_size=8)
-    for source in sorted([*_SOURCES.glob("*.py"), *_SOURCES.glob("descriptors/**/*.py")]):
+    compiled_from = ("*.py", "descriptors/**/*.py", "spm/*.py")
+    for source in sorted(path for pattern in compiled_from for path in _SOURCES.glob(pattern)):
         digest.update(source.read_bytes())
     beside = _SOURCES / "__pycache__"
     user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "crysift"

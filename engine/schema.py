@@ -148,6 +148,47 @@ SPM_ATOMS = _table(
 SPM_BOXES = _table(STRUCTURE_ID, *BOX_COLUMNS)
 """One row per box to describe; ``structure_id`` is ``name/frame/ix,iy,iz``."""
 
+SPM_SPACINGS = _table(
+    STRUCTURE_ID,
+    *STATUS_COLUMNS,
+    *BOX_FACTS,
+    _column(
+        "spacings",
+        pa.list_(
+            pa.field(
+                "element",
+                pa.struct(
+                    [
+                        ("center", pa.string()),
+                        ("neighbor", pa.string()),
+                        ("n_centers", pa.int32()),
+                        ("d_nn", pa.float32()),
+                        ("mean_nearest", pa.float32()),
+                    ]
+                ),
+            )
+        ),
+        unit="angstrom",
+    ),
+)
+"""One row per box; for each ordered pair of species the d_NN of the descriptor, which sees the box alone, and
+the mean distance of the box's atoms to their nearest neighbours in the whole structure."""
+
+SPM_REGIONS = _table(
+    STRUCTURE_ID,
+    _column("status", pa.string(), required=True),
+    *BOX_FACTS,
+    _column("cluster", pa.int32()),
+    _column("cluster_probability", pa.float32()),
+    _column("outlier_score", pa.float32()),
+    _column("assigned", pa.bool_()),
+    _column("x", pa.float32()),
+    _column("y", pa.float32()),
+)
+"""One row per box; ``cluster`` counts from 0 by falling size and is -1 for outliers, ``assigned`` says that
+soft clustering gave an outlier to it, ``x`` and ``y`` are its place in the embedding. Null for a box without
+a vector."""
+
 
 def features_schema(
     width: int, kind: pa.DataType = FEATURE_TYPE, facts: tuple[pa.Field, ...] = SOAP_FACTS

@@ -18,7 +18,7 @@ from engine.store import Fingerprint, Store, Table
 
 NAME = "spm_boxes"
 REVISION = 1
-BOXES_PER_BLOCK: dict[SoapMode, int] = {"exact": 1024, "shared": 16_384}
+BOXES_PER_BLOCK: dict[SoapMode, int] = {"exact": 1024, "shared": 20_000}
 """Boxes that share sums are better off in large blocks, since blocks overlap by a box."""
 COST_PER_BLOCK = 1e8
 """Neighbour pairs."""

@@ -16,6 +16,7 @@ from engine.spm.atoms import AtomsTable, BrickReader
 from engine.spm.exact import SPARSE, BoxVectors, exact_vectors
 from engine.spm.grid import Grid
 from engine.spm.settings import SoapMode
+from engine.spm.shared import check_settings, compile_sums, halo, shared_vectors
 from engine.stage import BatchFunction, Resources, Stage
 
 BOXES = pa.schema(BOX_COLUMNS)
@@ -34,6 +35,11 @@ class BoxSoapStage(Stage):
     soap: SoapSettings = field(default_factory=SoapSettings)
     mode: SoapMode = "exact"
     min_atoms: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse settings that the mode cannot serve."""
+        if self.mode == "shared":
+            check_settings(self.soap)
 
     name: ClassVar[str] = "spm_soap"
     source: ClassVar[str] = "spm_boxes"
@@ -60,8 +66,10 @@ class BoxSoapStage(Stage):
         return {**self.grid.to_json(), **asdict(self.soap), **mine}
 
     def open(self) -> BatchFunction:
-        """Compile the kernel and find the atoms; return the function on tables of boxes."""
+        """Compile the kernels and find the atoms; return the function on tables of boxes."""
         compile_kernel(self.soap)
+        if self.mode == "shared":
+            compile_sums(self.grid.shape, self.soap)
         reader = self.atoms.reader()
         return lambda table: self._described(table, reader)
 
@@ -83,5 +91,9 @@ class BoxSoapStage(Stage):
 
     def _vectors(self, reader: BrickReader, frame: int, indices: NDArray[np.int32]) -> BoxVectors:
         low, high = self.grid.extent(indices)
-        region = reader.within(frame, low, high)
-        return exact_vectors(region, self.grid, indices, self.soap, self.min_atoms)
+        if self.mode == "exact":
+            region = reader.within(frame, low, high)
+            return exact_vectors(region, self.grid, indices, self.soap, self.min_atoms)
+        reach = halo(self.grid)
+        region = reader.within(frame, low - reach, high + reach)
+        return shared_vectors(region, self.grid, indices, self.soap, self.min_atoms)

@@ -40,10 +40,14 @@ class Workspace(NamedTuple):
     """(56, BLOCK + 8): eight more columns, so that a column does not fall on one set of the first cache."""
     weights: Floats
     """(6, BLOCK)."""
+    factor: Floats
+    """(BLOCK,): by which the splines of each neighbour are multiplied."""
+    first: Ints
+    """(BLOCK,): the node at distance zero to which each neighbour counts."""
     row: Floats
     """(56,)."""
     nodes: Floats
-    """(nodes, 56): the A_klm of the pair of species at hand."""
+    """(nodes, 56): the A_klm of the pair of species at hand, or of several centres behind one another."""
 
 
 def _slots() -> Ints:
@@ -85,9 +89,10 @@ _SECTORAL = _sectoral()
 @compiled("numpy")
 def _legendre(order: int, m: int, z: Floats, before: Floats, last: Floats, now: Floats) -> None:
     """P_lm(z) without its sin^m θ, normalised on the sphere, from those of l − 2 and l − 1."""
-    a, b = _A[order, m], _B[order, m]
+    kind = z.dtype.type
+    a, b = kind(_A[order, m]), kind(_B[order, m])
     if order == m:
-        now[:] = _SECTORAL[m]
+        now[:] = kind(_SECTORAL[m])
     elif order == m + 1:
         for i in range(z.size):
             now[i] = a * z[i] * last[i]
@@ -100,8 +105,8 @@ def _legendre(order: int, m: int, z: Floats, before: Floats, last: Floats, now: 
 def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
     """Real orthonormal spherical harmonics of unit vectors (n,), in rows `SLOTS` of `out` (56, ≥ n)."""
     n = x.size
-    cosine, sine = np.ones(n), np.zeros(n)
-    before, last, now = np.empty(n), np.empty(n), np.empty(n)
+    cosine, sine = np.ones(n, x.dtype), np.zeros(n, x.dtype)
+    before, last, now = np.empty(n, x.dtype), np.empty(n, x.dtype), np.empty(n, x.dtype)
     for m in range(L_MAX + 1):
         for order in range(m, L_MAX + 1):
             _legendre(order, m, z, before, last, now)
@@ -120,8 +125,8 @@ def harmonics(x: Floats, y: Floats, z: Floats, out: Floats) -> None:
 
 
 @compiled("numpy")
-def _spline_weights(distance: Floats, table: RadialTable, out: Floats) -> None:
-    """The six quintic B-splines that are not zero at each distance (n,), times its cutoff weight: (6, n)."""
+def _spline_weights(distance: Floats, factor: Floats, table: RadialTable, out: Floats) -> None:
+    """The six quintic B-splines that are not zero at each distance (n,), times cutoff and factor: (6, n)."""
     inverse_spacing = 1.0 / table.spacing
     taper = max(table.taper, 1e-300)
     for i in range(distance.size):
@@ -130,6 +135,7 @@ def _spline_weights(distance: Floats, table: RadialTable, out: Floats) -> None:
         s = 1.0 - t
         t2, s2 = t * t, s * s
         weight = _cosine_step(max(0.0, (distance[i] - table.reach + table.taper) / taper)) / 120.0
+        weight *= factor[i]
         out[0, i] = weight * s2 * s2 * s
         out[1, i] = weight * (1.0 + s * (5.0 + s * (10.0 + s * (10.0 + s * (5.0 - 5.0 * s)))))
         out[2, i] = weight * (66.0 + t2 * (-60.0 + t2 * (30.0 - 10.0 * t)))
@@ -155,7 +161,7 @@ def _cosine_step(t: float) -> float:
 
 
 @compiled("numpy")
-def _add_block(count: int, length: float, table: RadialTable, even_only: bool, work: Workspace) -> None:
+def add_block(count: int, length: float, table: RadialTable, even_only: bool, work: Workspace) -> None:
     """Add the harmonics of the first `count` vectors in `work`, Å, weighted by splines, to its nodes."""
     for i in range(BLOCK):
         r = np.sqrt(work.x[i] * work.x[i] + work.y[i] * work.y[i] + work.z[i] * work.z[i])
@@ -164,30 +170,20 @@ def _add_block(count: int, length: float, table: RadialTable, even_only: bool, w
         work.z[i] /= r
         work.distance[i] = min(r / length, table.reach)
     harmonics(work.x, work.y, work.z, work.harmonics)
-    _spline_weights(work.distance, table, work.weights)
+    _spline_weights(work.distance, work.factor, table, work.weights)
     inverse_spacing = 1.0 / table.spacing
     w, row, nodes = work.weights, work.row, work.nodes
     width = _EVEN if even_only else _SLOTS
     for i in range(count):
         for q in range(width):
             row[q] = work.harmonics[q, i]
-        k = int(work.distance[i] * inverse_spacing)
-        n0, n1, n2, n3, n4, n5 = (
-            nodes[k],
-            nodes[k + 1],
-            nodes[k + 2],
-            nodes[k + 3],
-            nodes[k + 4],
-            nodes[k + 5],
-        )
-        w0, w1, w2, w3, w4, w5 = w[0, i], w[1, i], w[2, i], w[3, i], w[4, i], w[5, i]
-        for q in range(width):
-            n0[q] += w0 * row[q]
-            n1[q] += w1 * row[q]
-            n2[q] += w2 * row[q]
-            n3[q] += w3 * row[q]
-            n4[q] += w4 * row[q]
-            n5[q] += w5 * row[q]
+        k = work.first[i] + int(work.distance[i] * inverse_spacing)
+        for s in range(0, 6, 2):  # by twos, which costs least in tests for overlap
+            one, other = nodes[k + s], nodes[k + s + 1]
+            w0, w1 = w[s, i], w[s + 1, i]
+            for q in range(width):
+                one[q] += w0 * row[q]
+                other[q] += w1 * row[q]
 
 
 @compiled("numpy")
@@ -218,11 +214,11 @@ def _add_pairs(
                 work.x[filled], work.y[filled], work.z[filled] = x, y, z
                 filled += (x * x + y * y + z * z <= square) & (images.key[j] > after)
                 if filled == BLOCK:
-                    _add_block(filled, length, table, same, work)
+                    add_block(filled, length, table, same, work)
                     total += filled
                     filled = 0
     if filled > 0:
-        _add_block(filled, length, table, same, work)
+        add_block(filled, length, table, same, work)
     return total + filled
 
 
@@ -240,7 +236,7 @@ def _contract(nodes: Floats, coefficients: Floats, even_only: bool, c: Floats) -
 
 
 @compiled("numpy")
-def _power_spectrum(c: Floats, out: Floats) -> None:
+def power_spectrum(c: Floats, out: Floats) -> None:
     """Normalised p_nn'l = π √(8/(2l+1)) Σ_m c_nlm c_n'lm, n ≥ n', √2 off the diagonal, in `out` (316,)."""
     index = 0
     norm = 0.0
@@ -270,7 +266,7 @@ def average_spectrum(
     """
     count = bounds.size - 1
     mean, spectrum = np.zeros(SOAP_WIDTH), np.zeros(SOAP_WIDTH)
-    work, c = _workspace(table), np.empty((N_LM, N_MAX))
+    work, c = workspace(table, 1, np.float64), np.empty((N_LM, N_MAX))
     pairs = 0
     for a in range(count):
         centers = positions[bounds[a] : bounds[a + 1]]
@@ -285,7 +281,7 @@ def average_spectrum(
             if same:
                 c *= 2.0
                 c[0] += centers.shape[0] * table.center
-            _power_spectrum(c, spectrum)
+            power_spectrum(c, spectrum)
             weight = 2 if mirrored and not same else 1
             mean += weight * spectrum
             pairs += 2 * found if same else weight * found
@@ -293,14 +289,17 @@ def average_spectrum(
 
 
 @compiled()
-def _workspace(table: RadialTable) -> Workspace:
+def workspace(table: RadialTable, centers: int, kind: type[np.floating]) -> Workspace:
+    """Buffers for the sums of so many centres, or of one for all, in numbers of a precision."""
     return Workspace(
-        np.ones(BLOCK),
-        np.ones(BLOCK),
-        np.ones(BLOCK),
-        np.ones(BLOCK),
-        np.zeros((_SLOTS, BLOCK + 8)),
-        np.zeros((6, BLOCK)),
-        np.zeros(_SLOTS),
-        np.zeros((table.coefficients.shape[1], _SLOTS)),
+        np.ones(BLOCK, kind),
+        np.ones(BLOCK, kind),
+        np.ones(BLOCK, kind),
+        np.ones(BLOCK, kind),
+        np.zeros((_SLOTS, BLOCK + 8), kind),
+        np.zeros((6, BLOCK), kind),
+        np.ones(BLOCK, kind),
+        np.zeros(BLOCK, np.int64),
+        np.zeros(_SLOTS, kind),
+        np.zeros((centers * table.coefficients.shape[1], _SLOTS), kind),
     )

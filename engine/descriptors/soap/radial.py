@@ -59,7 +59,7 @@ def radial_table(settings: SoapSettings) -> RadialTable:
     else:
         functions, reach, taper = gto_functions(settings), gto_reach(settings), 0.0
         center = functions(np.zeros(1))[0, 0] / np.sqrt(4.0 * np.pi)
-    coefficients = np.ascontiguousarray(_spline(functions, spacing, reach).transpose(1, 0, 2))
+    coefficients = np.ascontiguousarray(spline_coefficients(functions, spacing, reach).transpose(1, 0, 2))
     return RadialTable(coefficients, center, spacing, reach, taper)
 
 
@@ -139,7 +139,7 @@ def _with_parity(r: Array, values: Array) -> Array:
     return values * signs[:, :, None]
 
 
-def _spline(functions: RadialFunctions, spacing: float, reach: float) -> Array:
+def spline_coefficients(functions: RadialFunctions, spacing: float, reach: float) -> Array:
     """Coefficients (nodes, L_MAX + 1, N_MAX) of the uniform B-spline that interpolates `functions`."""
     margin = 24
     last = int(np.ceil(reach / spacing))
