@@ -189,6 +189,38 @@ SPM_REGIONS = _table(
 soft clustering gave an outlier to it, ``x`` and ``y`` are its place in the embedding. Null for a box without
 a vector."""
 
+SPM_PROFILES = _table(
+    _column("frame", pa.int32(), required=True),
+    _column("origin", pa.string(), required=True),
+    _column("lower", pa.float64(), required=True, unit="angstrom"),
+    _column("upper", pa.float64(), required=True, unit="angstrom"),
+    _column("n_boxes", pa.int64(), required=True),
+    _column("mutual_information", pa.float64(), unit="nat"),
+    _column("mutual_information_std", pa.float64(), unit="nat"),
+    _column("cumulative_mutual_information", pa.float64(), unit="nat"),
+    _column("cumulative_share", pa.float64()),
+    _column(
+        "shares",
+        pa.list_(pa.field("element", pa.struct([("prototype", pa.string()), ("share", pa.float64())]))),
+    ),
+)
+"""One row per frame and shell: the classified boxes between two distances from the centre of mass, or between
+two depths under the surface, and the cumulative values of all boxes up to ``upper``."""
+
+SPM_CHANGES = _table(
+    STRUCTURE_ID,
+    _column("frame", pa.int32(), required=True),
+    _column("reference_frame", pa.int32(), required=True),
+    _column("ix", pa.int32(), required=True),
+    _column("iy", pa.int32(), required=True),
+    _column("iz", pa.int32(), required=True),
+    _column("center", VECTOR, required=True, unit="angstrom"),
+    _column("mutual_information_change", pa.float32(), unit="nat"),
+    _column("prototype", pa.string()),
+    _column("prototype_before", pa.string()),
+)
+"""One row per box that is classified in a frame and in the one that it is compared with."""
+
 
 def features_schema(
     width: int, kind: pa.DataType = FEATURE_TYPE, facts: tuple[pa.Field, ...] = SOAP_FACTS

@@ -115,8 +115,8 @@ def cluster(vectors: Vectors, settings: ClusterSettings, device: Device = "auto"
     fitted = _on_gpu if backend_of(device) == "cuml" else _on_cpu
     core, memberships, tree = fitted(points, settings)
     scores = outlier_scores(tree, len(points))
-    memberships = _sound(memberships, core, scores)
-    return assign_outliers(_by_size(core, memberships, scores), settings.assign_from)
+    found = Clustering(core, core, _sound(memberships, core, scores), scores)
+    return _by_size(assign_outliers(found, settings.assign_from))
 
 
 def assign_outliers(clustering: Clustering, assign_from: float) -> Clustering:
@@ -214,16 +214,13 @@ def _sound(
     return sound
 
 
-def _by_size(
-    core: NDArray[np.int32], memberships: NDArray[np.float32], scores: NDArray[np.float32]
-) -> Clustering:
+def _by_size(found: Clustering) -> Clustering:
     """Number the clusters by falling size, equal ones by their first member."""
-    count = memberships.shape[1]
-    members = core[core != OUTLIER]
-    first = np.full(count, len(core))
-    np.minimum.at(first, members, np.flatnonzero(core != OUTLIER))
-    order = np.lexsort((first, -np.bincount(members, minlength=count)))
-    rank = np.empty(count + 1, np.int32)
-    rank[order], rank[-1] = np.arange(count), OUTLIER
-    renumbered = rank[core]
-    return Clustering(renumbered, renumbered, memberships[:, order], scores)
+    members = np.flatnonzero(found.labels != OUTLIER)
+    first = np.full(found.count, len(found.labels))
+    np.minimum.at(first, found.labels[members], members)
+    sizes = np.bincount(found.labels[members], minlength=found.count)
+    order = np.lexsort((first, -sizes))
+    rank = np.full(found.count + 1, OUTLIER, np.int32)
+    rank[order] = np.arange(found.count)
+    return Clustering(rank[found.labels], rank[found.core], found.memberships[:, order], found.outlier_scores)

@@ -100,7 +100,7 @@ class Grid:
 
 def _strided(extent: Floats, settings: GridSettings) -> NDArray[np.bool_]:
     """Choose the axes (3,) along which boxes are lined up."""
-    longer = extent + 2.0 * settings.padding * settings.box > settings.box
+    longer = extent > settings.box
     if settings.axes == "auto":
         if not longer.any():
             raise CrysiftError(

@@ -30,7 +30,7 @@ MAX_RATIO = 1.25
 TOLERANCE = 2e-3
 """Singular values below this share of the largest are left out."""
 _NODES_PER_SIGMA = 1.25
-_STEP = 0.01
+_STEP = 0.002
 
 
 class Span(NamedTuple):
@@ -58,7 +58,7 @@ class Span(NamedTuple):
 
 
 def span(shortest: float, longest: float, settings: SoapSettings) -> Span:
-    """Find a basis for scales, Å; the range is widened to multiples of a percent, for which it is kept."""
+    """Find a basis for scales, Å; the range is widened to few ones, for which it is kept."""
     steps = np.log([shortest, longest]) / np.log1p(_STEP)
     return _span(math.floor(steps[0] + 1e-9), math.ceil(steps[1] - 1e-9), settings)
 

@@ -46,7 +46,8 @@ class Store:
     def _has_begun(self) -> bool:
         """Whether there are parts or runs; that folders are named ``structures`` or ``runs`` says nothing."""
         parts = (part for name in _FIXED for part in self._fixed(name).part_names())
-        return bool(runs_in(self.folder.child(_RUNS))) or any(map(_PART.match, parts))
+        ingested = any(map(_PART.match, parts))
+        return ingested or bool(runs_in(self.folder.child(_RUNS))) or bool(self._derived_tables())
 
     def _is_mere_beginning(self, name: str) -> bool:
         """Whether a process that died made this folder and put nothing whole into it."""

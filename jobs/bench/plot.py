@@ -12,16 +12,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jobs.picture import picture
+
 
 def draw(curve: Mapping[str, Any], path: Path) -> None:
     """Draw a curve of a JSON report, both axes from zero; the same curve gives the same file."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
     from matplotlib.ticker import StrMethodFormatter
 
     x, y = zip(*curve["points"], strict=True)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": curve["name"], "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7, 3), layout="constrained")
+    with picture(path, (7, 3)) as figure:
         axes = figure.subplots()
         axes.plot(x, y, marker="o", markersize=3, color="#2f6db5")
         axes.set(title=curve["name"], xlabel=curve["x"], ylabel=curve["y"])
@@ -29,7 +28,6 @@ def draw(curve: Mapping[str, Any], path: Path) -> None:
         axes.set_ylim(0, 1.25 * max(y))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(visible=True, color="#dddddd")
-        figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
 def main(target: str, report: str) -> None:
