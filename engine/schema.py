@@ -131,8 +131,8 @@ BOX_COLUMNS = (
     _column("center", VECTOR, unit="angstrom"),
     _column("level", pa.int8()),
 )
-"""A box of strided pattern matching: its frame, its place in the grid, its middle, and 1 in ``level`` where
-it was added between the boxes of a coarser grid."""
+"""A box of strided pattern matching: its frame, its place in the grid, its middle, and in ``level`` 1, 2, …
+where it was added between the boxes of a coarser grid."""
 
 BOX_FACTS = (*BOX_COLUMNS, _column("n_atoms", pa.int32()))
 """The same with the number of atoms in the box."""

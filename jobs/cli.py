@@ -13,8 +13,13 @@ from jobs.commands.logs import logs
 from jobs.commands.predict import predict
 from jobs.commands.query import query
 from jobs.commands.screen import screen
+from jobs.commands.spm import spm
+from jobs.commands.spm_maps import spm_maps
+from jobs.commands.spm_profiles import spm_profiles
+from jobs.commands.spm_regions import spm_regions
 from jobs.commands.status import status
 from jobs.commands.stop import stop
+from jobs.commands.study import study
 from jobs.commands.submit import submit
 from jobs.commands.train import train
 from jobs.commands.verify import verify
@@ -32,6 +37,7 @@ app = typer.Typer(
 ONE_STEP = "One step at a time"
 RESULTS = "Results"
 CLUSTER = "On a cluster"
+SPM = "Strided pattern matching"
 DEVELOPMENT = "Models and speed"
 
 app.command()(screen)
@@ -41,6 +47,11 @@ app.command(rich_help_panel=RESULTS)(verify)
 app.command(rich_help_panel=ONE_STEP)(ingest)
 app.command(rich_help_panel=ONE_STEP)(featurize)
 app.command(rich_help_panel=ONE_STEP)(predict)
+app.command(rich_help_panel=SPM)(spm)
+app.command(rich_help_panel=SPM)(spm_maps)
+app.command(rich_help_panel=SPM)(spm_regions)
+app.command(rich_help_panel=SPM)(spm_profiles)
+app.command(rich_help_panel=SPM)(study)
 app.command(rich_help_panel=CLUSTER, context_settings={"allow_interspersed_args": False})(submit)
 app.command(rich_help_panel=CLUSTER)(jobs)
 app.command(rich_help_panel=CLUSTER)(logs)

@@ -28,7 +28,10 @@ def _state(table: Table, source: Table | None) -> dict[str, Any]:
             damaged[part] = footer.reason
         else:
             footers[part] = footer
-    failing = [part for part, footer in footers.items() if footer.failed or source is None]
+    if not any(footer.source_part for footer in footers.values()):  # not derived part by part
+        source = None
+    ingested = table.schema is not None
+    failing = [part for part, footer in footers.items() if footer.failed or ingested]
     return {
         "table": table.folder.name,
         "parts": len(footers) + len(damaged),

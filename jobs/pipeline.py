@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +84,24 @@ def derive(
 
 
 def derive_all(
-    store: Store, stages: Sequence[Stage], execution: ExecutionSettings, listener: Listener
+    store: Store,
+    stages: Sequence[Stage],
+    execution: ExecutionSettings,
+    listener: Listener,
+    sources: Mapping[str, Table] | None = None,
 ) -> dict[str, Table]:
     """Derive the table of each stage from that of its source, which an earlier stage made.
 
-    Returns the derived tables by name.
+    `sources` are the tables to begin with, by name; by default the structures. Returns the derived ones.
     A part that turns out damaged when a later stage reads it is taken away and made again, once.
     """
+    given = sources or {START: store.structures}
     mended: set[tuple[str, str]] = set()
     while True:
         derived: dict[str, Table] = {}
         try:
             for stage in stages:
-                source = store.structures if stage.source == START else derived[stage.source]
+                source = given[stage.source] if stage.source in given else derived[stage.source]
                 derived[stage.name] = derive(store, stage, source, execution, listener)
         except DamagedPartError as damage:
             places = {table.folder.url: table for table in derived.values()}

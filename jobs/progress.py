@@ -190,7 +190,7 @@ class ProgressBars:
 
     def _begin(self, stage: str, rows: int | None) -> None:
         self._failed[stage] = 0
-        self._tasks[stage] = self._add(stage, rows, "structures")
+        self._tasks[stage] = self._add(stage, rows, "boxes" if stage.startswith("spm_") else "structures")
 
     def _add(self, name: str, total: int | None, unit: str, *, visible: bool = True) -> TaskID:
         fields: dict[str, Any] = dict.fromkeys(("failed", "workers", "dashboard"), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ COST_PER_BLOCK = 1e8
 """Neighbour pairs."""
 NEIGHBOURS = 330.0
 """Neighbours of an atom within the cutoff of ARISE, in a dense crystal."""
+_ATOMS_AT_ONCE = 1_000_000
 _INSIDE = 0.4
 """Share of an atom's neighbours, or of the atoms of its box, that are both: measured on boxes of 16 Å."""
 _BOX_COST = 500.0
@@ -69,18 +71,24 @@ def predicted_pairs(grid: Grid, positions: Floats, mode: SoapMode) -> NDArray[np
 
 def atoms_in_boxes(grid: Grid, positions: Floats) -> NDArray[np.int64]:
     """Count the atoms (nx, ny, nz) in the cuboids of all boxes, also of spherical ones, by running sums."""
-    low, size = np.array(grid.origin), np.array(grid.size)
-    edges = [
-        np.unique(np.concatenate([starts, starts + size[k]]))
-        for k, starts in enumerate(low[k] + np.arange(grid.counts[k]) * grid.stride[k] for k in range(3))
-    ]
-    counts, _ = np.histogramdd(positions, edges)
-    for k in range(3):
-        starts = low[k] + np.arange(grid.counts[k]) * grid.stride[k]
+    starts = [grid.origin[k] + np.arange(grid.counts[k]) * grid.stride[k] for k in range(3)]
+    edges = [np.unique([start, start + grid.size[k]]) for k, start in enumerate(starts)]
+    counts = _histogram(positions, edges)
+    for k, start in enumerate(starts):
         running = np.insert(counts.cumsum(axis=k), 0, 0, axis=k)
-        last, first = np.searchsorted(edges[k], starts + size[k]), np.searchsorted(edges[k], starts)
+        first, last = (np.searchsorted(edges[k], end) for end in (start, start + grid.size[k]))
         counts = running.take(last, axis=k) - running.take(first, axis=k)
-    return np.asarray(counts, np.int64)
+    return counts
+
+
+def _histogram(positions: Floats, edges: Sequence[Floats]) -> NDArray[np.int64]:
+    """Count positions (N, 3) with edge ≤ x < next edge on every axis."""
+    shape = [len(edge) + 1 for edge in edges]
+    counts = np.zeros(math.prod(shape), np.int64)
+    for some in np.array_split(positions, len(positions) // _ATOMS_AT_ONCE + 1):
+        places = [np.searchsorted(edge, some[:, k], side="right") for k, edge in enumerate(edges)]
+        counts += np.bincount(np.ravel_multi_index(places, shape), minlength=len(counts))
+    return counts.reshape(shape)[1:-1, 1:-1, 1:-1]
 
 
 def _atoms_by_nearest_box(grid: Grid, positions: Floats) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ share of such pairs in a homogeneous structure. The length scales are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -216,9 +217,11 @@ def _add_spectra(
 
 def _checked(spectra: Floats, enough: NDArray[np.bool_], shortest: Floats) -> list[SoapResult | Failure]:
     """The results of n boxes, from their vectors (n, 316) and shortest lengths (n,)."""
-    usable = np.logical_and(np.isfinite(spectra).all(axis=1), spectra.any(axis=1))
-    results: list[SoapResult | Failure] = [SPARSE] * len(spectra)
-    for i in np.flatnonzero(enough):
-        found = SoapResult(spectra[i], float(shortest[i]), None)
-        results[i] = found if usable[i] else checked(found)
+    found = list(map(SoapResult, spectra, shortest.tolist(), repeat(None)))
+    results: list[SoapResult | Failure] = list(found)
+    for i in np.flatnonzero(~enough):
+        results[i] = SPARSE
+    unusable = ~np.logical_and(np.isfinite(spectra).all(axis=1), spectra.any(axis=1))
+    for i in np.flatnonzero(np.logical_and(enough, unusable)):
+        results[i] = checked(found[i])
     return results

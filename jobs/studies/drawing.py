@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.descriptors.diffraction.settings import PIXELS
+from jobs.picture import picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,46 +26,16 @@ LINES = (("#2f6db5", "o"), ("#e69f00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
 GRID = "#dddddd"
 PUBLISHED_FALL = (0.1, 0.2)
 """Lindemann parameters between which the published network's probability falls."""
-DOTS_PER_INCH = 120
 PROBABILITY = (-0.03, 1.03)
-COLOURS = 256
-"""In a PNG."""
 BRIGHTNESS = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0}
 ROOT_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
 CHANGE = {"cmap": "RdBu_r", "vmin": -0.5, "vmax": 0.5}
 
 
-@contextmanager
-def _picture(path: Path, size: tuple[float, float]) -> Iterator[Figure]:
-    """Make a figure of this size in inches, and write it at the end: as SVG or PNG, by the path's suffix."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    style: dict[Any, Any] = {"font.family": "sans-serif", "font.size": 9, "axes.titlesize": 10}
-    with mpl.rc_context({**style, "svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        figure = Figure(figsize=size, layout="constrained")
-        yield figure
-        if path.suffix == ".svg":
-            figure.savefig(path, metadata={"Date": None, "Creator": None})
-        else:
-            _save_png(figure, path)
-
-
-def _save_png(figure: Figure, path: Path) -> None:
-    """Write a picture of few colours: a third of its size."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH)
-    picture = Image.open(buffer).convert("RGB")
-    few = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(path, optimize=True)
-
-
 def draw_transition(path: Path, sweep: Sweep, labels: Sequence[str]) -> None:
     """Draw the class probabilities over the share of body centres removed, and their standard deviations."""
     percent = 100.0 * sweep.values
-    with _picture(path, (9, 3.4)) as figure:
+    with picture(path, (9, 3.4)) as figure:
         left, right = figure.subplots(1, 2)
         for column, (label, line) in enumerate(zip(labels, LINES, strict=False)):
             _band(left, percent, sweep.mean[:, column], sweep.spread[:, column], label, line)
@@ -85,7 +54,7 @@ def draw_transition(path: Path, sweep: Sweep, labels: Sequence[str]) -> None:
 
 def draw_lindemann(path: Path, disorder: Mapping[str, Disorder]) -> None:
     """Draw the probability of the right class and two measures of doubt over the Lindemann parameter."""
-    with _picture(path, (12, 3.6)) as figure:
+    with picture(path, (12, 3.6)) as figure:
         right, *doubts = figure.subplots(1, 3)
         for column, (label, (sweep, at_rest, _)) in enumerate(disorder.items()):
             line = LINES[column]
@@ -111,7 +80,7 @@ def draw_fingerprints(path: Path, images: Mapping[str, Mapping[str, Floats]]) ->
     first, *others = next(iter(images.values()))
     titles = [first, *others, *(f"{name}\n− {first}" for name in others)]
     split = 1 + len(others)
-    with _picture(path, (9.6, 7.6)) as figure:
+    with picture(path, (9.6, 7.6)) as figure:
         grid = figure.subplots(len(images), len(titles), sharex=True, sharey=True)
         for (label, shown), cells in zip(images.items(), grid, strict=True):
             cells[0].set_ylabel(label, fontsize=11)
@@ -126,7 +95,7 @@ def draw_fingerprints(path: Path, images: Mapping[str, Mapping[str, Floats]]) ->
 
 def draw_filters(path: Path, responses: Sequence[ClassResponse]) -> None:
     """Draw the response maps of the most active filters: a row per layer, a block of columns per class."""
-    with _picture(path, (14.4, 5.9)) as figure:
+    with picture(path, (14.4, 5.9)) as figure:
         blocks: Any = figure.subfigures(1, len(responses), wspace=0.02)
         for response, block in zip(responses, blocks, strict=True):
             shown = len(response.layers[-1].filters)
@@ -146,7 +115,7 @@ def draw_templates(path: Path, responses: Sequence[ClassResponse]) -> None:
     from jobs.studies.templates import template
 
     titles = ["fingerprint", *(f"layer {n + 1}" for n in range(len(responses[0].layers)))]
-    with _picture(path, (12, 6.9)) as figure:
+    with picture(path, (12, 6.9)) as figure:
         grid = figure.subplots(len(responses), len(titles), sharex=True, sharey=True)
         for response, cells in zip(responses, grid, strict=True):
             cells[0].set_ylabel(response.label, fontsize=11)

@@ -1,0 +1,1 @@
+"""Strided pattern matching: one structure, box by box."""

@@ -1,0 +1,1 @@
+"""Atomistic structures of the literature, matched and compared with what is known of them."""

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from engine.errors import CrysiftError
+from engine.landscape.cluster import (
+    OUTLIER,
+    Clustering,
+    ClusterSettings,
+    assign_outliers,
+    cluster,
+    outlier_scores,
+)
+from engine.landscape.memory import check_memory, clustering_bytes
+
+SIZES = (200, 120, 60)
+SETTINGS = ClusterSettings(min_cluster_size=20, min_samples=5)
+
+
+def groups(width: int = 64, seed: int = 1) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Three normal groups, a halo around the largest (truth 3) and points far from all (truth -1)."""
+    random = np.random.default_rng(seed)
+    truth = np.repeat([0, 1, 2, 3, OUTLIER], [*SIZES, 15, 15])
+    corners = np.vstack([np.eye(3), np.eye(3)[0], np.zeros(3)])[truth] * 4
+    widths = np.array([0.2, 0.2, 0.2, 0.5, 12.0])[truth]
+    points = corners + widths[:, None] * random.normal(size=(len(truth), 3))
+    turn = np.linalg.qr(random.normal(size=(width, width)))[0][:3]
+    order = random.permutation(len(truth))
+    return (points @ turn)[order].astype(np.float32), truth[order]
+
+
+def test_known_groups_are_found_and_numbered_by_size() -> None:
+    vectors, truth = groups()
+    found = cluster(vectors, SETTINGS)
+    inside, far = (truth >= 0) & (truth < 3), truth == OUTLIER
+    assert found.count == 3
+    assert (found.labels[inside] == truth[inside]).mean() > 0.99
+    sizes = np.bincount(found.labels[found.labels >= 0])
+    assert sizes.tolist() == sorted(sizes, reverse=True)
+    assert (found.labels[far] == OUTLIER).mean() > 0.9
+    assert found.outlier_scores[far].mean() > found.outlier_scores[inside].mean() + 0.3
+    assert found.memberships.sum(axis=1).max() <= 1.0 + 1e-6
+
+
+def test_the_order_of_the_vectors_changes_no_cluster() -> None:
+    vectors, _ = groups()
+    order = np.random.default_rng(0).permutation(len(vectors))
+    found, again = cluster(vectors, SETTINGS), cluster(vectors[order], SETTINGS)
+    assert np.array_equal(found.labels[order], again.labels)
+    np.testing.assert_allclose(found.probabilities[order], again.probabilities, atol=1e-5)
+
+
+def test_an_outlier_joins_its_most_probable_cluster_from_ten_percent_on() -> None:
+    memberships = np.array([[0.9, 0.0], [0.05, 0.1], [0.05, 0.09], [0.2, 0.7]], np.float32)
+    core = np.array([0, OUTLIER, OUTLIER, 0], np.int32)
+    found = assign_outliers(Clustering(core, core, memberships, np.zeros(4, np.float32)), 0.1)
+    assert found.labels.tolist() == [0, 1, OUTLIER, 0], "members of a core stay where they are"
+    assert found.assigned.tolist() == [False, True, False, False]
+    np.testing.assert_allclose(found.probabilities, [0.9, 0.1, 0.09, 0.2])
+    assert found.core.tolist() == core.tolist()
+
+
+def test_the_rule_assigns_outliers_near_a_cluster_and_leaves_far_ones() -> None:
+    random = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [300, 200])
+    points = random.standard_t(4, size=(500, 2)) + np.array([[0.0, 0.0], [6.0, 0.0]])[truth]
+    far = [[0.0, 60.0], [60.0, 0.0], [-50.0, -50.0]]
+    rule, strict = (
+        cluster(np.vstack([points, far]), ClusterSettings(20, assign_from=share)) for share in (0.1, 1.0)
+    )
+    assert not strict.assigned.any()
+    assert np.array_equal(rule.core, strict.labels)
+    joined = rule.assigned
+    assert joined.sum() > 10
+    assert (rule.labels[:500] == truth)[joined[:500]].mean() > 0.9
+    assert (rule.probabilities[joined] >= 0.1).all()
+    left = rule.labels == OUTLIER
+    assert left[500:].all()
+    assert (rule.memberships[left].max(axis=1) < 0.1).all()
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_outlier_scores_are_those_of_hdbscan(seed: int) -> None:
+    hdbscan = pytest.importorskip("hdbscan")
+    vectors, _ = groups(seed=seed)
+    clusterer = hdbscan.HDBSCAN(min_cluster_size=10, core_dist_n_jobs=1).fit(vectors.astype(float))
+    ours = outlier_scores(clusterer.condensed_tree_.to_numpy(), len(vectors))
+    np.testing.assert_allclose(ours, clusterer.outlier_scores_, atol=1e-6)
+
+
+def test_equal_vectors_form_clusters_with_finite_memberships() -> None:
+    random = np.random.default_rng(0)
+    vectors = np.vstack([np.zeros((50, 3)), np.ones((40, 3)), 3 + 0.1 * random.normal(size=(100, 3))])
+    found = cluster(vectors, ClusterSettings(10))
+    truth = np.repeat([1, 2, 0], [50, 40, 100])
+    assert np.array_equal(found.core[:90], truth[:90])
+    assert np.isfinite(found.memberships).all()
+    assert np.isfinite(found.outlier_scores).all()
+    np.testing.assert_allclose(found.probabilities[:90], 1.0)
+
+
+def test_one_group_is_one_cluster_only_where_that_is_allowed() -> None:
+    points = np.random.default_rng(1).normal(size=(400, 3))
+    assert cluster(np.zeros((60, 3)), ClusterSettings(10)).labels.tolist() == [OUTLIER] * 60
+    found = cluster(points, ClusterSettings(100, 10, single=True))
+    assert found.count == 1
+    distance = np.linalg.norm(points, axis=1)
+    assert (found.labels[distance < 1.0] == 0).all()
+    near, far = found.probabilities[distance < 1.0], found.probabilities[distance > 3.0]
+    assert far.max() < near.min()
+
+
+def test_too_few_vectors_and_bad_settings_are_explained() -> None:
+    with pytest.raises(CrysiftError, match="24 vectors are too few to cluster: 26 are needed"):
+        cluster(np.zeros((24, 3)), ClusterSettings(25))
+    with pytest.raises(CrysiftError, match="not finite"):
+        cluster(np.full((60, 3), np.nan), ClusterSettings(25))
+    with pytest.raises(CrysiftError, match="at least 2"):
+        ClusterSettings(1)
+    with pytest.raises(CrysiftError, match=r"1\.5 to assign outliers"):
+        ClusterSettings(assign_from=1.5)
+    with pytest.raises(CrysiftError, match=r"cluster.* 1,000,000,000,000 vectors needs about .* GiB"):
+        check_memory("clustering", 10**12, clustering_bytes(10**12, 16))
