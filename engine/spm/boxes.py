@@ -19,8 +19,8 @@ from engine.store import Fingerprint, Store, Table
 
 NAME = "spm_boxes"
 REVISION = 1
-BOXES_PER_BLOCK: dict[SoapMode, int] = {"exact": 1024, "shared": 20_000}
-"""Boxes that share sums are better off in large blocks, since blocks overlap by a box."""
+BOXES_PER_BLOCK: dict[SoapMode, int] = {"exact": 1024, "shared": 4096}
+"""Blocks of shared sums overlap by a box: large ones cost less, but leave fewer parts to the network."""
 COST_PER_BLOCK = 1e8
 """Neighbour pairs."""
 NEIGHBOURS = 330.0

@@ -8,7 +8,7 @@ share of such pairs in a homogeneous structure. The length scales are the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import combinations_with_replacement, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -78,20 +78,18 @@ def shared_vectors(
     n_atoms = found.counts.sum(axis=1)
     enough = n_atoms >= min_atoms
     spectra = np.zeros((len(indices), SOAP_WIDTH))
-    for alpha in range(len(atoms.bounds) - 1):
-        for beta in range(len(atoms.bounds) - 1):
-            lengths = np.where(enough, found.lengths[:, alpha, beta], np.inf)
-            for rows, scales in _similar(lengths, settings.scale):
-                places = tuple((indices[rows] - block.first).T[::-1])
-                basis = span(float(scales[0]), float(scales[-1]), settings)
-                wanted = np.zeros(block.shape[::-1], np.bool_)
-                wanted[places] = True
-                sums = _box_sums(atoms, block, (alpha, beta), basis, wanted)
-                for at in range(0, len(rows), _BOXES_AT_ONCE):
-                    some = slice(at, at + _BOXES_AT_ONCE)
-                    here = sums[tuple(axis[some] for axis in places)]
-                    transforms = basis.transform(scales[some])
-                    _add_spectra(here, transforms, basis.ranks, alpha == beta, rows[some], spectra)
+    lengths = np.where(enough[:, None, None], found.lengths, np.inf) * settings.scale
+    for pair in combinations_with_replacement(range(len(atoms.bounds) - 1), 2):
+        for rows, scales in _similar(lengths, pair):
+            basis = span(float(scales[0]), float(scales[-1]), settings)
+            places = tuple((indices[rows] - block.first).T[::-1])
+            wanted = np.zeros(block.shape[::-1], np.bool_)
+            wanted[places] = True
+            sums = _box_sums(atoms, block, pair, basis, wanted)
+            for at in range(0, len(rows), _BOXES_AT_ONCE):
+                some = slice(at, at + _BOXES_AT_ONCE)
+                here, transforms = sums[tuple(axis[some] for axis in places)], basis.transform(scales[some])
+                _add_spectra(here, transforms, basis.ranks, pair[0] == pair[1], rows[some], spectra)
     spectra /= np.maximum((found.counts > 0).sum(axis=1), 1)[:, None] ** 2
     return BoxVectors(_checked(spectra, enough, found.lengths.min((1, 2))), n_atoms.astype(np.int32))
 
@@ -126,21 +124,31 @@ def _by_species(region: Region) -> Sublattices:
     return Sublattices(np.ascontiguousarray(region.positions[order]), bounds, cell)
 
 
-def _similar(lengths: Floats, factor: float) -> Iterator[tuple[Ints, Floats]]:
-    """Yield rows of boxes whose length scales (n,), Å, differ by at most `MAX_RATIO`, and their scales."""
-    rows = np.argsort(lengths, kind="stable")[: np.isfinite(lengths).sum()]
-    while len(rows):
-        count = int(np.searchsorted(lengths[rows], lengths[rows[0]] * MAX_RATIO, side="right"))
-        yield rows[:count], lengths[rows[:count]] * factor
-        rows = rows[count:]
+def _similar(lengths: Floats, pair: tuple[int, int]) -> Iterator[tuple[Ints, Floats]]:
+    """Yield rows of boxes whose scales differ by at most `MAX_RATIO`, and these scales, rising, Å.
+
+    `lengths` (n, S, S) are infinite where there is none. Two species have a scale in each direction, so that
+    a row can come twice.
+    """
+    directions = [pair] if pair[0] == pair[1] else [pair, pair[::-1]]
+    scales = np.concatenate([lengths[:, alpha, beta] for alpha, beta in directions])
+    order = np.argsort(scales, kind="stable")[: np.isfinite(scales).sum()]
+    while len(order):
+        count = int(np.searchsorted(scales[order], scales[order[0]] * MAX_RATIO, side="right"))
+        yield order[:count] % len(lengths), scales[order[:count]]
+        order = order[count:]
 
 
 def _box_sums(
     atoms: Sublattices, block: Block, pair: tuple[int, int], basis: Span, wanted: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Sums over the basis, (nz, ny, nx, width), of all boxes of a block; those not wanted may lack atoms."""
-    alpha, beta = atoms.of(pair[0]), atoms.of(pair[1])
-    centers, same = atoms.positions[alpha], pair[0] == pair[1]
+    """Sums over the basis, (nz, ny, nx, width), of all boxes of a block; those not wanted may lack atoms.
+
+    Of two species the one with fewer atoms has the centres: seen from the other one a pair's harmonics of odd
+    degree change their sign, which a power spectrum does not see.
+    """
+    few, many = sorted((atoms.of(species) for species in pair), key=lambda rows: rows.stop - rows.start)
+    centers, same = atoms.positions[few], pair[0] == pair[1]
     first, last = boxes_of_atoms(centers, block.grid, block.first, block.shape)
     order = np.lexsort((last[:, 1], first[:, 1], last[:, 2], first[:, 2]))
     order = order[_any_wanted(first, last, wanted)[order]]
@@ -150,7 +158,7 @@ def _box_sums(
     if not len(order):
         return out
     radius = basis.table.reach * basis.longest
-    images = images_within(centers, atoms.positions[beta], atoms.cell, radius, _DIVISIONS)
+    images = images_within(centers, atoms.positions[many], atoms.cell, radius, _DIVISIONS)
     summed = Basis(basis.table, basis.longest, basis.ranks, basis.projection)
     window = Window(np.where(block.grid.strided, block.grid.size, np.inf), block.grid.shape == "sphere")
     plane = np.empty((ny + 1, nx, numbers), np.float32)

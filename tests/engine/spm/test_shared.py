@@ -78,8 +78,9 @@ def spectrum_by_definition(region: Region, rows: NDArray[np.int64], grid: Grid, 
             length = lengths[alpha, beta]
             if not np.isfinite(length):
                 continue
-            centers = rows[region.species[rows] == alpha]
-            others = np.flatnonzero(region.species == beta)
+            few, many = sorted((alpha, beta), key=lambda species: int((region.species == species).sum()))
+            centers = rows[region.species[rows] == few]
+            others = np.flatnonzero(region.species == many)
             vectors = (region.positions[others][None] - region.positions[centers][:, None]).reshape(-1, 3)
             vectors = vectors[np.linalg.norm(vectors, axis=1) > 1e-9]
             vectors = vectors[np.linalg.norm(vectors, axis=1) < SETTINGS.cutoff * length]
