@@ -24,9 +24,9 @@ _ATOMS_AT_ONCE = 8
 
 
 class Window(NamedTuple):
-    """The shape of a box, Å: `size` (3,), infinite along axes without stride."""
+    """The shape of a box: one over its `size` (3,), 1/Å, zero along axes without stride."""
 
-    size: Floats
+    inverse: Floats
     sphere: bool
 
 
@@ -95,39 +95,38 @@ def neighbor_sums(
 @compiled("numpy")
 def _overlap(x: float, y: float, z: float, window: Window) -> float:
     """Share of a box that remains in it when it is displaced by (x, y, z) Å."""
+    x, y, z = abs(x) * window.inverse[0], abs(y) * window.inverse[1], abs(z) * window.inverse[2]
     if not window.sphere:
-        share = max(0.0, 1.0 - abs(x) / window.size[0]) * max(0.0, 1.0 - abs(y) / window.size[1])
-        return float(share * max(0.0, 1.0 - abs(z) / window.size[2]))
-    axes, square = 0, 0.0
-    for k in range(3):
-        if window.size[k] < np.inf:
-            axes += 1
-            square += ((x if k == 0 else (y if k == 1 else z)) / window.size[k]) ** 2
-    t = math.sqrt(square)
+        return max(0.0, 1.0 - x) * max(0.0, 1.0 - y) * max(0.0, 1.0 - z)
+    t = math.sqrt(x * x + y * y + z * z)
     if t >= 1.0:
         return 0.0
+    axes = np.count_nonzero(window.inverse)
     if axes == 3:
         return 1.0 - 1.5 * t + 0.5 * t * t * t
     if axes == 2:
-        return float(2.0 / np.pi * (np.arccos(t) - t * np.sqrt(1.0 - t * t)))
+        return 2.0 / math.pi * (math.acos(t) - t * math.sqrt(1.0 - t * t))
     return 1.0 - t
 
 
 @compiled("numpy")
 def _project(work: Workspace, nodes: int, basis: Basis, even_only: bool, out: NDArray[np.float32]) -> None:
     """From sums on nodes to sums over the basis, for all centres of `out` (n, `width`) in one product."""
-    n = out.shape[0]
+    n, first = out.shape[0], 0
+    while first < nodes - 1 and not work.nodes[first : n * nodes : nodes, 0].any():
+        first += 1
     flat, column = 0, 0
     for order in range(L_MAX + 1):
         rank = basis.ranks[order]
         if not (even_only and order % 2):
             slot, count = SLOTS[order * order], 2 * order + 1
-            rows = np.empty((n * count, nodes), np.float32)
+            rows = np.empty((n * count, nodes - first), np.float32)
             for i in range(n):
-                for k in range(nodes):
+                for k in range(first, nodes):
                     for m in range(count):
-                        rows[i * count + m, k] = work.nodes[i * nodes + k, slot + m]
-            sums = rows @ basis.projection[flat : flat + nodes * rank].reshape(nodes, rank)
+                        rows[i * count + m, k - first] = work.nodes[i * nodes + k, slot + m]
+            projection = basis.projection[flat + first * rank : flat + nodes * rank]
+            sums = rows @ projection.reshape(nodes - first, rank)
             out[:, column : column + count * rank] = sums.reshape(n, count * rank)
             column += count * rank
         flat += nodes * rank

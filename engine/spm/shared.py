@@ -160,7 +160,8 @@ def _box_sums(
     radius = basis.table.reach * basis.longest
     images = images_within(centers, atoms.positions[many], atoms.cell, radius, _DIVISIONS)
     summed = Basis(basis.table, basis.longest, basis.ranks, basis.projection)
-    window = Window(np.where(block.grid.strided, block.grid.size, np.inf), block.grid.shape == "sphere")
+    inverse = np.where(block.grid.strided, 1.0 / np.array(block.grid.size), 0.0)
+    window = Window(inverse, block.grid.shape == "sphere")
     plane = np.empty((ny + 1, nx, numbers), np.float32)
     for start in range(0, len(order), _ROWS_AT_ONCE):
         rows = order[start : start + _ROWS_AT_ONCE]
