@@ -23,13 +23,15 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-figures: .venv/installed-dev ## Measure, and write the figures into README.md (FIGURES_SOURCE: structures to measure on).
+figures: .venv/installed-dev ## Measure, and write the figures into README.md and docs/spm.md (FIGURES_SOURCE: structures to measure on).
 	mkdir -p build
 	$(BIN)/crysift bench soap --source $(FIGURES_SOURCE) --json > build/soap.json
 	$(BIN)/crysift bench inference --json > build/inference.json
 	$(BIN)/crysift bench diffraction --source $(FIGURES_SOURCE) --json > build/diffraction.json
 	$(BIN)/crysift bench ingest --source $(FIGURES_SOURCE) --json > build/ingest.json
+	$(BIN)/crysift bench spm --json > build/spm.json
 	$(BIN)/python -m jobs.bench.readme README.md build/soap.json build/inference.json build/diffraction.json build/ingest.json
+	$(BIN)/python -m jobs.bench.readme docs/spm.md build/spm.json
 	$(BIN)/python -m jobs.bench.plot docs/ingest-memory.svg build/ingest.json
 
 studies: .venv/installed-dev ## Study the diffraction network, and write figures and pictures into docs/diffraction.md.
