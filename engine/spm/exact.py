@@ -14,6 +14,7 @@ from engine.descriptors.neighbors import Floats, Ints
 from engine.descriptors.soap import SoapResult, SoapSettings, checked, soap_vector
 from engine.schema import STATUS_SPARSE
 from engine.spm.atoms import Region
+from engine.spm.cuboids import Cuboids, contains, cuboids
 from engine.spm.grid import Grid
 
 SPARSE = Failure(None, None, STATUS_SPARSE)
@@ -33,9 +34,9 @@ def cut(region: Region, grid: Grid, indices: NDArray[np.integer]) -> Iterator[In
     """Yield for each box (n, 3) the rows of the region's atoms that are in it."""
     order = np.argsort(region.positions[:, 0], kind="stable")
     ascending = np.ascontiguousarray(region.positions[order])
-    size, strided = np.array(grid.size), np.array(grid.strided)
-    for low in grid.lows(indices):
-        yield order[_inside(ascending, low, size, strided, grid.shape == "sphere")]
+    boxes = cuboids(grid, indices)
+    for b in range(len(indices)):
+        yield order[_inside(ascending, boxes, b)]
 
 
 def exact_vectors(
@@ -58,21 +59,13 @@ def _cluster_vector(region: Region, rows: Ints, settings: SoapSettings) -> SoapR
 
 
 @compiled()
-def _inside(ascending: Floats, low: Floats, size: Floats, strided: NDArray[np.bool_], sphere: bool) -> Ints:
-    """Rows of positions (N, 3), sorted by x, in the cuboid at `low` (3,) or in its sphere."""
-    first, last = np.searchsorted(ascending[:, 0], low[0]), np.searchsorted(ascending[:, 0], low[0] + size[0])
+def _inside(ascending: Floats, boxes: Cuboids, b: int) -> Ints:
+    """Rows of positions (N, 3), sorted by x, that are in box b."""
+    low = boxes.lows[b, 0]
+    first, last = np.searchsorted(ascending[:, 0], low), np.searchsorted(ascending[:, 0], low + boxes.size[0])
     rows = np.empty(last - first, np.int64)
     count = 0
     for i in range(first, last):
-        inside = True
-        square, radius = 0.0, 0.0
-        for k in range(3):
-            offset = ascending[i, k] - low[k]
-            inside = inside and 0.0 <= offset < size[k]
-            if strided[k]:
-                square += (offset - 0.5 * size[k]) ** 2
-                radius = 0.5 * size[k]
-        if inside and not (sphere and square > radius * radius):
-            rows[count] = i
-            count += 1
+        rows[count] = i
+        count += contains(boxes, b, ascending[i, 0], ascending[i, 1], ascending[i, 2])
     return rows[:count]

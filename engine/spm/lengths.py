@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 from engine.descriptors.neighbors import Cell, Floats, Images, Ints, images_within, rows_within, runs_within
 from engine.descriptors.scaling import typical_distance
+from engine.spm.cuboids import Cuboids, contains
 
 LISTED = 12
 """Nearest neighbours kept of every atom: if none of them is in a box, the box is searched."""
@@ -18,15 +19,6 @@ _REACH = 1.8
 _VOID_EDGE = 4.0
 """Å: atoms occupy the cubes of this edge that hold any."""
 _MEMBER_CELLS = 6.0
-
-
-class Cuboids(NamedTuple):
-    """Boxes, all of one size and shape: `lows` (n, 3), `size` (3,), `strided` (3,), Å."""
-
-    lows: Floats
-    size: Floats
-    strided: NDArray[np.bool_]
-    sphere: bool
 
 
 class BoxLengths(NamedTuple):
@@ -129,20 +121,6 @@ def _list_members(members: Images, species: Ints, boxes: Cuboids, b: int, inside
                 if contains(boxes, b, members.x[j], members.y[j], members.z[j]):
                     inside[species[atom], counts[species[atom]]] = atom
                     counts[species[atom]] += 1
-
-
-@compiled()
-def contains(boxes: Cuboids, b: int, x: float, y: float, z: float) -> bool:
-    """Whether a point is in box b: low ≤ x < low + size, and within half the size of its axis if a sphere."""
-    square, radius = 0.0, 0.0
-    for k in range(3):
-        offset = (x if k == 0 else (y if k == 1 else z)) - boxes.lows[b, k]
-        if not 0.0 <= offset < boxes.size[k]:
-            return False
-        if boxes.strided[k]:
-            square += (offset - 0.5 * boxes.size[k]) ** 2
-            radius = 0.5 * boxes.size[k]
-    return not (boxes.sphere and square > radius * radius)
 
 
 @compiled()

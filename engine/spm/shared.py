@@ -22,9 +22,10 @@ from engine.descriptors.soap.kernel import power_spectrum
 from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX
 from engine.errors import CrysiftError
 from engine.spm.atoms import Region
+from engine.spm.cuboids import cuboids
 from engine.spm.exact import SPARSE, BoxVectors
 from engine.spm.grid import Grid
-from engine.spm.lengths import Cuboids, box_lengths
+from engine.spm.lengths import box_lengths
 from engine.spm.neighbor_sums import Basis, Window, neighbor_sums, width
 from engine.spm.settings import Shape
 from engine.spm.span import MAX_RATIO, Span, span
@@ -73,8 +74,7 @@ def shared_vectors(
     check_settings(settings)
     block = _block(grid, indices)
     atoms = _by_species(region)
-    cuboids = Cuboids(grid.lows(indices), np.array(grid.size), np.array(grid.strided), grid.shape == "sphere")
-    found = box_lengths(atoms.positions, atoms.bounds, atoms.cell, cuboids)
+    found = box_lengths(atoms.positions, atoms.bounds, atoms.cell, cuboids(grid, indices))
     n_atoms = found.counts.sum(axis=1)
     enough = n_atoms >= min_atoms
     spectra = np.zeros((len(indices), SOAP_WIDTH))

@@ -15,9 +15,10 @@ from engine.descriptors.neighbors import Floats, Ints, reduced_cell
 from engine.descriptors.scaling import nearest_distances
 from engine.schema import BOX_COLUMNS, SPM_BOXES, SPM_SPACINGS, STATUS_OK, STATUS_SPARSE
 from engine.spm.atoms import AtomsTable, BrickReader, Region
+from engine.spm.cuboids import cuboids
 from engine.spm.exact import cut
 from engine.spm.grid import Grid
-from engine.spm.lengths import Cuboids, box_lengths
+from engine.spm.lengths import box_lengths
 from engine.stage import BatchFunction, Resources, Stage
 
 SPACINGS = SPM_SPACINGS.field("spacings").type
@@ -153,12 +154,11 @@ def box_spacings(neighbors: Neighbors, grid: Grid, indices: NDArray[np.int32]) -
     order = np.argsort(region.species, kind="stable")
     positions = np.ascontiguousarray(region.positions[order])
     bounds = np.searchsorted(region.species[order], np.arange(species + 1))
-    cuboids = Cuboids(grid.lows(indices), np.array(grid.size), np.array(grid.strided), grid.shape == "sphere")
     cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
     if not len(positions):
         nothing = np.full((len(indices), species, species), np.nan)
         return BoxSpacings(nothing, nothing.copy(), np.zeros((len(indices), species), np.int64))
-    lengths = box_lengths(positions, bounds, cell, cuboids)
+    lengths = box_lengths(positions, bounds, cell, cuboids(grid, indices))
     d_nn = np.where(np.isfinite(lengths.lengths), lengths.lengths, np.nan)
     mean = np.stack(list(_means(neighbors, cut(region, grid, indices))))
     return BoxSpacings(d_nn, mean, lengths.counts)

@@ -17,8 +17,9 @@ from engine.descriptors.soap import SoapResult, SoapSettings
 from engine.descriptors.soap.radial import quip_functions
 from engine.errors import CrysiftError
 from engine.spm import Grid, GridSettings, Region
+from engine.spm.cuboids import cuboids
 from engine.spm.exact import SPARSE, cut, exact_vectors
-from engine.spm.lengths import Cuboids, box_lengths
+from engine.spm.lengths import box_lengths
 from engine.spm.settings import Shape
 from engine.spm.shared import shared_vectors
 from engine.spm.span import span
@@ -153,7 +154,7 @@ def test_lengths_of_boxes_are_those_of_boxes_cut_out(shape: Shape, share: float)
     grid = grid_over(region, 3.0, 9.0, shape)
     indices = grid.indices()
     bounds = np.concatenate([[0], np.cumsum(np.bincount(region.species))])
-    boxes = Cuboids(grid.lows(indices), np.array(grid.size), np.array(grid.strided), shape == "sphere")
+    boxes = cuboids(grid, indices)
     cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
     found = box_lengths(np.ascontiguousarray(region.positions[order]), bounds, cell, boxes)
     np.testing.assert_array_equal(
