@@ -34,7 +34,9 @@ class Store:
         if store._has_begun():
             return store
         if not create:
-            raise CrysiftError(f"there is no store at {store.folder.url}: `crysift screen` or `crysift spm` makes one")
+            raise CrysiftError(
+                f"there is no store at {store.folder.url}: `crysift screen` or `crysift spm` makes one"
+            )
         foreign = [name for name in _visible(store.folder) if not store._is_mere_beginning(name)]
         if foreign:
             raise CrysiftError(
