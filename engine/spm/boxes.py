@@ -152,6 +152,23 @@ def parts_of_blocks(frames: Sequence[Frame], grid: Grid, mode: SoapMode) -> Iter
             yield f"part-{index:05d}-{number:05d}", boxes
 
 
+class BoxesOfFrame(NamedTuple):
+    """Some rows (n,) of a table of boxes: those of one frame, with the boxes' indices (n, 3)."""
+
+    frame: int
+    rows: NDArray[np.int64]
+    indices: NDArray[np.int32]
+
+
+def by_frame(table: pa.Table) -> Iterator[BoxesOfFrame]:
+    """Divide a table of boxes by their frames."""
+    indices = np.stack([table[name].to_numpy() for name in ("ix", "iy", "iz")], axis=1)
+    frames = table["frame"].to_numpy()
+    for frame in np.unique(frames):
+        rows = np.flatnonzero(frames == frame)
+        yield BoxesOfFrame(int(frame), rows, indices[rows])
+
+
 def _rows(grid: Grid, name: str, boxes: Boxes) -> pa.Table:
     count = len(boxes.indices)
     x, y, z = boxes.indices.T

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.compiled import compiled
-from engine.descriptors.neighbors import Floats
+from engine.descriptors.neighbors import Cell, Floats
 from engine.spm.grid import Grid
+
+NOT_PERIODIC = Cell(np.eye(3), np.eye(3), np.ones(3), np.zeros(3, np.bool_))
+"""The cell of atoms whose boxes are cut out."""
 
 
 class Cuboids(NamedTuple):

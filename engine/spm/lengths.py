@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 from engine.descriptors.neighbors import Cell, Floats, Images, Ints, images_within, rows_within, runs_within
 from engine.descriptors.scaling import typical_distance
-from engine.spm.cuboids import Cuboids, contains
+from engine.spm.cuboids import NOT_PERIODIC, Cuboids, contains
 
 LISTED = 12
 """Nearest neighbours kept of every atom: if none of them is in a box, the box is searched."""
@@ -28,19 +28,23 @@ class BoxLengths(NamedTuple):
     counts: Ints
 
 
-def box_lengths(positions: Floats, bounds: Ints, cell: Cell, boxes: Cuboids) -> BoxLengths:
+def box_lengths(positions: Floats, bounds: Ints, boxes: Cuboids) -> BoxLengths:
     """Find d_NN(α, β) of every box as `engine.descriptors.scaling.d_nn` does, of the atoms in the box.
 
     `positions` (N, 3) Å are ordered by species, species s in rows bounds[s] … bounds[s + 1] − 1.
     """
     count = len(bounds) - 1
+    if not len(positions):
+        n = len(boxes.lows)
+        return BoxLengths(np.full((n, count, count), np.inf), np.zeros((n, count), np.int64))
     nearest = np.empty((count, len(positions), LISTED), np.int32)
     volume = _occupied(positions)
     for beta in range(count):
         neighbors = positions[bounds[beta] : bounds[beta + 1]]
         reach = _REACH * np.cbrt(volume / max(len(neighbors), 1))
-        _list_nearest(positions, neighbors, bounds[beta], cell, float(reach), nearest[beta])
-    members = images_within(positions, positions, cell, float(boxes.size.min() / _MEMBER_CELLS), 1)
+        _list_nearest(positions, neighbors, bounds[beta], NOT_PERIODIC, float(reach), nearest[beta])
+    edge = float(boxes.size.min() / _MEMBER_CELLS)
+    members = images_within(positions, positions, NOT_PERIODIC, edge, 1)
     return BoxLengths(*_lengths(positions, bounds, nearest, members, boxes))
 
 

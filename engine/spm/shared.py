@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from engine.compiled import compiled
 from engine.descriptors.features import Failure
-from engine.descriptors.neighbors import Cell, Floats, Ints, images_within, reduced_cell
+from engine.descriptors.neighbors import Floats, Ints, images_within
 from engine.descriptors.soap import SOAP_WIDTH, SoapResult, SoapSettings, checked
 from engine.descriptors.soap.kernel import power_spectrum
 from engine.descriptors.soap.settings import L_MAX, N_LM, N_MAX
 from engine.errors import CrysiftError
 from engine.spm.atoms import Region
-from engine.spm.cuboids import cuboids
+from engine.spm.cuboids import NOT_PERIODIC, cuboids
 from engine.spm.exact import SPARSE, BoxVectors
 from engine.spm.grid import Grid
 from engine.spm.lengths import box_lengths
@@ -52,7 +52,6 @@ class Sublattices(NamedTuple):
 
     positions: Floats
     bounds: Ints
-    cell: Cell
 
     def of(self, species: int) -> slice:
         """The rows of a species."""
@@ -74,7 +73,7 @@ def shared_vectors(
     check_settings(settings)
     block = _block(grid, indices)
     atoms = _by_species(region)
-    found = box_lengths(atoms.positions, atoms.bounds, atoms.cell, cuboids(grid, indices))
+    found = box_lengths(atoms.positions, atoms.bounds, cuboids(grid, indices))
     n_atoms = found.counts.sum(axis=1)
     enough = n_atoms >= min_atoms
     spectra = np.zeros((len(indices), SOAP_WIDTH))
@@ -91,7 +90,9 @@ def shared_vectors(
                 here, transforms = sums[tuple(axis[some] for axis in places)], basis.transform(scales[some])
                 _add_spectra(here, transforms, basis.ranks, pair[0] == pair[1], rows[some], spectra)
     spectra /= np.maximum((found.counts > 0).sum(axis=1), 1)[:, None] ** 2
-    return BoxVectors(_checked(spectra, enough, found.lengths.min((1, 2))), n_atoms.astype(np.int32))
+    return BoxVectors(
+        _checked(spectra, enough, found.lengths.min((1, 2), initial=np.inf)), n_atoms.astype(np.int32)
+    )
 
 
 def compile_sums(shape: Shape, settings: SoapSettings) -> None:
@@ -120,8 +121,7 @@ def _by_species(region: Region) -> Sublattices:
     order = np.lexsort((near[:, 0], near[:, 1], near[:, 2], region.species))
     _, counts = np.unique(region.species, return_counts=True)
     bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
-    return Sublattices(np.ascontiguousarray(region.positions[order]), bounds, cell)
+    return Sublattices(np.ascontiguousarray(region.positions[order]), bounds)
 
 
 def _similar(lengths: Floats, pair: tuple[int, int]) -> Iterator[tuple[Ints, Floats]]:
@@ -158,7 +158,7 @@ def _box_sums(
     if not len(order):
         return out
     radius = basis.table.reach * basis.longest
-    images = images_within(centers, atoms.positions[many], atoms.cell, radius, _DIVISIONS)
+    images = images_within(centers, atoms.positions[many], NOT_PERIODIC, radius, _DIVISIONS)
     summed = Basis(basis.table, basis.longest, basis.ranks, basis.projection)
     inverse = np.where(block.grid.strided, 1.0 / np.array(block.grid.size), 0.0)
     window = Window(inverse, block.grid.shape == "sphere")

@@ -11,11 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.columns import contiguous
-from engine.descriptors.neighbors import Floats, Ints, reduced_cell
+from engine.descriptors.neighbors import Floats, Ints
 from engine.descriptors.scaling import nearest_distances
 from engine.schema import BOX_COLUMNS, SPM_BOXES, SPM_SPACINGS, STATUS_OK, STATUS_SPARSE
 from engine.spm.atoms import AtomsTable, BrickReader, Region
-from engine.spm.cuboids import cuboids
+from engine.spm.boxes import by_frame
+from engine.spm.cuboids import NOT_PERIODIC, cuboids
 from engine.spm.exact import cut
 from engine.spm.grid import Grid
 from engine.spm.lengths import box_lengths
@@ -84,14 +85,11 @@ class SpacingsStage(Stage):
 
     def _measured(self, table: pa.Table, reader: BrickReader) -> pa.Table:
         """Measure a block of boxes, which may be of several frames."""
-        indices = np.stack([table[name].to_numpy() for name in ("ix", "iy", "iz")], axis=1)
-        frames = table["frame"].to_numpy()
         species = len(self.atoms.labels)
         shape = (len(table), species, species)
         found = BoxSpacings(np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape[:2], np.int64))
-        for frame in np.unique(frames):
-            rows = np.flatnonzero(frames == frame)
-            for mine, of_frame in zip(found, self._of_frame(reader, int(frame), indices[rows]), strict=True):
+        for frame, rows, indices in by_frame(table):
+            for mine, of_frame in zip(found, self._of_frame(reader, frame, indices), strict=True):
                 mine[rows] = of_frame
         return self._table(table, found)
 
@@ -136,14 +134,13 @@ def nearest_in_frame(
 
 def _nearest(wide: Region, count: int, species: int) -> Floats:
     """Distances (count, species) from the first `count` atoms to the nearest of all."""
-    cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
     nearest = np.full((count, species), np.inf)
     for alpha in range(species):
         centers = wide.positions[:count][wide.species[:count] == alpha]
         for beta in range(species):
             positions = wide.positions[wide.species == beta]
             if len(centers) and len(positions):
-                distances = nearest_distances(centers, positions, cell, alpha == beta)
+                distances = nearest_distances(centers, positions, NOT_PERIODIC, alpha == beta)
                 nearest[wide.species[:count] == alpha, beta] = distances
     return nearest
 
@@ -154,11 +151,10 @@ def box_spacings(neighbors: Neighbors, grid: Grid, indices: NDArray[np.int32]) -
     order = np.argsort(region.species, kind="stable")
     positions = np.ascontiguousarray(region.positions[order])
     bounds = np.searchsorted(region.species[order], np.arange(species + 1))
-    cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
     if not len(positions):
         nothing = np.full((len(indices), species, species), np.nan)
         return BoxSpacings(nothing, nothing.copy(), np.zeros((len(indices), species), np.int64))
-    lengths = box_lengths(positions, bounds, cell, cuboids(grid, indices))
+    lengths = box_lengths(positions, bounds, cuboids(grid, indices))
     d_nn = np.where(np.isfinite(lengths.lengths), lengths.lengths, np.nan)
     mean = np.stack(list(_means(neighbors, cut(region, grid, indices))))
     return BoxSpacings(d_nn, mean, lengths.counts)

@@ -13,6 +13,7 @@ from engine.descriptors.features import Failure, features_table
 from engine.descriptors.soap import SOAP_WIDTH, SoapResult, SoapSettings, compile_kernel
 from engine.schema import BOX_COLUMNS, BOX_FACTS, FEATURE_TYPE, SOAP_FACTS, SPM_BOXES, features_schema
 from engine.spm.atoms import AtomsTable, BrickReader
+from engine.spm.boxes import by_frame
 from engine.spm.exact import SPARSE, BoxVectors, exact_vectors
 from engine.spm.grid import Grid
 from engine.spm.settings import SoapMode
@@ -75,13 +76,10 @@ class BoxSoapStage(Stage):
 
     def _described(self, table: pa.Table, reader: BrickReader) -> pa.Table:
         """Describe a block of boxes, which may be of several frames."""
-        indices = np.stack([table[name].to_numpy() for name in ("ix", "iy", "iz")], axis=1)
-        frames = table["frame"].to_numpy()
         results: list[SoapResult | Failure] = [SPARSE] * len(table)
         n_atoms = np.zeros(len(table), np.int32)
-        for frame in np.unique(frames):
-            rows = np.flatnonzero(frames == frame)
-            vectors = self._vectors(reader, int(frame), indices[rows])
+        for frame, rows, indices in by_frame(table):
+            vectors = self._vectors(reader, frame, indices)
             n_atoms[rows] = vectors.n_atoms
             for row, result in zip(rows, vectors.results, strict=True):
                 results[row] = result

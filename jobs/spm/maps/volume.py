@@ -18,7 +18,7 @@ from jobs.spm.maps.quantities import Categories, Scalars
 from jobs.spm.maps.volume_layout import SLICES, Lattice, layout
 
 if TYPE_CHECKING:
-    import plotly.graph_objects as go  # type: ignore[import-untyped]
+    import plotly.graph_objects as go
 
 TRANSLUCENT = 0.1
 """Opacity of a kind that most boxes are of, so that those inside are seen."""
@@ -61,7 +61,7 @@ def write_volume(
     Raises CrysiftError for a grid that is flat along an axis.
     """
     import plotly.graph_objects as go
-    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+    from plotly.offline import get_plotlyjs
 
     if min(grid.counts) < 2:
         raise CrysiftError(

@@ -155,8 +155,7 @@ def test_lengths_of_boxes_are_those_of_boxes_cut_out(shape: Shape, share: float)
     indices = grid.indices()
     bounds = np.concatenate([[0], np.cumsum(np.bincount(region.species))])
     boxes = cuboids(grid, indices)
-    cell = reduced_cell(np.zeros((3, 3)), np.zeros(3, np.bool_))
-    found = box_lengths(np.ascontiguousarray(region.positions[order]), bounds, cell, boxes)
+    found = box_lengths(np.ascontiguousarray(region.positions[order]), bounds, boxes)
     np.testing.assert_array_equal(
         found.counts.sum(axis=1), [len(rows) for rows in cut(region, grid, indices)]
     )
@@ -237,6 +236,14 @@ def test_sparse_boxes_are_told_and_lone_species_count_as_cut_out() -> None:
     ]
     ours, theirs = np.array(norms).T
     np.testing.assert_allclose(ours, theirs, atol=0.08)
+
+
+def test_boxes_in_a_vacuum_are_sparse() -> None:
+    grid = grid_over(alloy(4), 4.0, 9.0)
+    nothing = Region(np.empty((0, 3)), np.empty(0, np.int64), np.empty(0, np.int64))
+    found = shared_vectors(nothing, grid, grid.indices(), SETTINGS, 1)
+    assert found.results == [SPARSE] * grid.n_boxes
+    assert not found.n_atoms.any()
 
 
 def test_settings_without_a_span_are_refused() -> None:
