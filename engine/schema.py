@@ -222,6 +222,118 @@ SPM_CHANGES = _table(
 """One row per box that is classified in a frame and in the one that it is compared with."""
 
 
+NEIGHBORS = pa.list_(
+    pa.field("element", pa.struct([("structure_id", pa.string()), ("distance", pa.float32())]))
+)
+"""Structures with their distances, the nearest first."""
+
+MAP = _table(
+    STRUCTURE_ID,
+    *STATUS_COLUMNS,
+    _column("x", pa.float32()),
+    _column("y", pa.float32()),
+    _column("cluster", pa.int32()),
+    _column("cluster_probability", pa.float32()),
+    _column("assigned", pa.bool_()),
+    _column(
+        "memberships",
+        pa.list_(pa.field("element", pa.struct([("cluster", pa.int32()), ("probability", pa.float32())]))),
+    ),
+    _column("outlier_score", pa.float32()),
+    _column("neighbors", NEIGHBORS),
+    _column("fitted", pa.bool_()),
+)
+"""One row per structure; ``x`` and ``y`` are its place in the embedding. ``cluster`` counts from 0 by falling
+size and is -1 for outliers, ``cluster_probability`` is the membership in it (of an outlier: in the most
+probable cluster), ``assigned`` says that soft clustering gave an outlier to it, ``memberships`` are those in
+the most probable clusters. ``neighbors`` are the nearest structures that the map was fitted to; ``fitted``
+tells whether this is one of them, or was placed afterwards."""
+
+MAP_POINTS = _table(
+    *MAP,
+    _column("point", pa.list_(pa.field("element", pa.float32()))),
+    _column("core_distance", pa.float32()),
+    _column("branch", pa.int64()),
+    _column("level", pa.float64()),
+)
+"""One row per structure that a map was fitted to: its row of the map, its principal components, the distance
+to the neighbour that its density is taken from, the branch of the hierarchy that it leaves, and the inverse
+distance at which it does."""
+
+MAP_TREE = _table(
+    _column("branch", pa.int64(), required=True),
+    _column("above", pa.int64(), required=True),
+    _column("birth", pa.float64(), required=True),
+    _column("cluster", pa.int32(), required=True),
+)
+"""One row per branch of a map's hierarchy: the branch that it grew from, -1 for the root, the inverse
+distance at which it did, and the cluster that it is, or -1."""
+
+MAP_AXES = _table(
+    _column("component", pa.int32(), required=True),
+    _column("values", pa.list_(pa.field("element", pa.float64())), required=True),
+)
+"""The principal components of a map, one row per axis, counted from 0; -1 is the mean of the vectors."""
+
+
+def _shares(name: str, kind: pa.DataType) -> pa.Field:
+    """Values with the share of a cluster's members that have them, the most frequent first."""
+    return _column(name, pa.list_(pa.field("element", pa.struct([("value", kind), ("share", pa.float32())]))))
+
+
+CLUSTERS = _table(
+    _column("cluster", pa.int32(), required=True),
+    _column("label", pa.string(), required=True),
+    _column("size", pa.int64(), required=True),
+    _column("assigned", pa.int64(), required=True),
+    _column("medoid", pa.string()),
+    _column("medoid_formula", pa.string()),
+    _column("x", pa.float32()),
+    _column("y", pa.float32()),
+    _column("prototype", pa.string()),
+    _column("prototype_share", pa.float32()),
+    _column("protostructure", pa.string()),
+    _column("protostructure_share", pa.float32()),
+    _column("mutual_information", pa.float32(), unit="nat"),
+    _column("ood_score", pa.float32()),
+    _column("ood_fraction", pa.float32()),
+    _column("outlier_score", pa.float32()),
+    _column("nsites", pa.float32()),
+    _column("formulas", pa.int64(), required=True),
+    _shares("anonymous_formulas", pa.string()),
+    _shares("elements", pa.string()),
+    _shares("species", pa.int32()),
+    _shares("sources", pa.string()),
+)
+"""One row per cluster of a map. ``medoid`` is the fitted member with the least sum of squared distances to
+the others, ``x`` and ``y`` are its place; ``prototype`` and ``protostructure`` are the most frequent ones;
+``mutual_information``, ``ood_score``, ``outlier_score`` are means, ``nsites`` is a median; ``formulas``
+counts the different ones; ``species`` is the number of elements of a structure."""
+
+PROTOSTRUCTURES = _table(
+    STRUCTURE_ID,
+    *STATUS_COLUMNS,
+    _column("protostructure", pa.string()),
+    _column("space_group", pa.int32()),
+)
+"""One row per structure; ``protostructure`` is the anonymous formula, the Pearson symbol, the number of the
+space group and the occupied Wyckoff positions, joined by ``_``."""
+
+MAP_SWEEP = _table(
+    _column("min_cluster_size", pa.int32(), required=True),
+    _column("clusters", pa.int32(), required=True),
+    _column("outlier_fraction", pa.float32(), required=True),
+    _column("assigned_fraction", pa.float32(), required=True),
+    _column("largest", pa.int64(), required=True),
+    _column("persistence", pa.float32()),
+    _column("stability", pa.float32()),
+    _column("stability_low", pa.float32()),
+    _column("stability_high", pa.float32()),
+)
+"""One row per smallest cluster size; ``stability`` is the mean adjusted Rand index between the clusters of
+all structures and those of random samples, with the lowest and the highest value."""
+
+
 def features_schema(
     width: int, kind: pa.DataType = FEATURE_TYPE, facts: tuple[pa.Field, ...] = SOAP_FACTS
 ) -> pa.Schema:

@@ -26,6 +26,7 @@ GPU_SHARE = 1.0
 EPOCHS = {"arise": 120, "diffraction": 8}
 TRAINING_SEED = 42
 TOP = 20
+MAP_SAMPLE = 200_000
 
 SOAP = "Descriptor soap, which arise reads (lengths as multiples of d_NN)"
 DIFFRACTION = "Descriptor diffraction, which diffraction reads"
@@ -226,6 +227,15 @@ Device = Annotated[
     typer.Option(
         "--device",
         help="Where networks, diffraction and SOAP by torch compute; auto: on GPUs where there are any.",
+        rich_help_panel=RUNNING,
+    ),
+]
+MapBackend = Annotated[
+    Literal["auto", "cuml", "torch", "cpu"],
+    typer.Option(
+        "--backend",
+        help="Who clusters and embeds: RAPIDS cuML (on a GPU); hdbscan and umap-learn with exact neighbours "
+        "by torch (on a GPU, if there is one) or, with cpu, approximate ones. auto: the first that serves.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -13,14 +13,14 @@ from engine.errors import CrysiftError
 from models.blocks import filled_blocks
 from models.network import Network, Perceptron
 
-DESCRIPTOR = "soap"
+DESCRIPTOR = "descriptor"
 """Name of the layer before the first: the descriptor itself."""
 
 
 class Layer:
     """One layer of a network as a function of vectors.
 
-    `name` is "soap" for the vectors themselves, or the number of a hidden layer from 1 on, whose outputs
+    `name` is "descriptor" for the vectors themselves, or the number of a hidden layer from 1 on, whose outputs
     before the ReLU, without dropout, are the representation.
     """
 

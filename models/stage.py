@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.diffraction.stage import IMAGE_TYPE
 from engine.errors import CrysiftError
 from engine.schema import (
@@ -19,13 +17,13 @@ from engine.schema import (
     CANDIDATES,
     ERROR_COLUMNS,
     FEATURE_TYPE,
-    STATUS_OK,
     features_schema,
     predictions_schema,
 )
 from engine.spm.grid import Grid
 from engine.stage import BatchFunction, Device, Resources, Stage, decided
 from engine.store import Fingerprint
+from models.batches import usable_rows, vectors_of, with_failed_rows
 from models.convnet import ConvNet
 from models.network import Perceptron
 from models.weights_file import load_model, model_digest, model_metadata, model_shape
@@ -140,15 +138,15 @@ class PredictStage(Stage):
         ood = OutOfDistribution(model.reference, device)
 
         def predict(batch: pa.Table) -> pa.Table:
-            usable = _usable(batch)
-            uncertainty, points = inference(torch.from_numpy(_vectors(batch)[usable]))
+            usable = usable_rows(batch)
+            uncertainty, points = inference(torch.from_numpy(vectors_of(batch)[usable]))
             columns = {
                 **self._class_columns(uncertainty, model.labels),
                 **_ood_columns(ood(points), model.labels, self.alpha),
                 "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(points)),
                 "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
             }
-            return _with_failed_rows(batch, usable, columns, self.writes)
+            return with_failed_rows(batch, usable, columns, self.writes)
 
         return predict
 
@@ -249,16 +247,6 @@ def _check(name: str, value: float, low: float, high: float) -> None:
         raise CrysiftError(f"prediction setting {name} = {value:g} is outside [{low:g}, {high:g}]")
 
 
-def _usable(batch: pa.Table) -> NDArray[np.bool_]:
-    """Mark the rows (B,) that carry a vector."""
-    return np.asarray(pc.equal(contiguous(batch["status"]), STATUS_OK).to_numpy(zero_copy_only=False), bool)
-
-
-def _vectors(batch: pa.Table) -> NDArray[np.floating]:
-    lists = contiguous(batch["vector"])
-    return fixed_size_values(lists).reshape(len(lists), lists.type.list_size)
-
-
 def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> dict[str, pa.Array]:
     """Columns of what the passes say; ties between classes go to the first."""
     p = result.probabilities
@@ -297,15 +285,3 @@ def _ood_columns(scores: OodScores, labels: tuple[str, ...], alpha: float) -> di
 
 def _lists(values: NDArray[np.float32], kind: pa.DataType) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(values.astype(np.float16).ravel()), type=kind)
-
-
-def _with_failed_rows(
-    batch: pa.Table, usable: NDArray[np.bool_], columns: dict[str, pa.Array], schema: pa.Schema
-) -> pa.Table:
-    """Spread the usable rows' columns over all rows; failed rows keep their error and get nulls."""
-    place = pa.array(np.cumsum(usable) - 1, pa.int64(), mask=~usable)
-    arrays = [
-        contiguous(batch[field.name]) if field.name in batch.column_names else columns[field.name].take(place)
-        for field in schema
-    ]
-    return pa.Table.from_arrays([a.cast(f.type) for a, f in zip(arrays, schema, strict=True)], schema=schema)

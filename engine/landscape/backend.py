@@ -1,4 +1,4 @@
-"""Who computes: cuML on a GPU, or hdbscan and umap-learn on the CPU."""
+"""Who computes: cuML on a GPU, PyTorch with umap-learn and hdbscan, or these two alone."""
 
 from __future__ import annotations
 
@@ -8,25 +8,32 @@ from types import ModuleType
 from typing import Literal
 
 from engine.errors import CrysiftError
-from engine.stage import Device
 
-Backend = Literal["cpu", "cuml"]
+Backend = Literal["cuml", "torch", "cpu"]
+AskedBackend = Literal["auto", "cuml", "torch", "cpu"]
+EXACT_UP_TO = 250_000
+"""Points up to which neighbours are found by brute force on a CPU, unless a backend is named."""
+EXACT_ON_GPU = 1_000_000
+"""The same on a GPU: cuML's nn-descent serves more."""
 
 
-def backend_of(device: Device) -> Backend:
-    """Return what computes on ``device``; "auto" takes cuML where it is installed and there is a GPU.
+def backend_of(asked: AskedBackend, points: int) -> Backend:
+    """Return the backend for so many points.
 
-    Raises CrysiftError where a GPU is asked for and cannot be used.
+    "cuml": everything on a GPU. "torch": exact neighbours by brute force, on a GPU where there is one, for
+    umap-learn and hdbscan. "cpu": umap-learn and hdbscan with approximate neighbours. "auto" takes the first
+    of them that serves. Raises CrysiftError where cuML is asked for and cannot be used.
     """
-    if device == "cpu":
-        return "cpu"
-    usable = find_spec("cuml") is not None and _gpu_is_there()
-    if device == "cuda" and not usable:
+    if asked == "cuml" and not _cuml_is_usable():
         raise CrysiftError(
-            "clustering on a GPU needs RAPIDS cuML and an NVIDIA GPU: pip install 'crysift[gpu,map]' on such "
-            "a machine, or leave the device at auto"
+            "the backend cuml needs RAPIDS cuML and an NVIDIA GPU: pip install 'crysift[gpu,map]' on such a "
+            "machine, or leave the backend at auto"
         )
-    return "cuml" if usable else "cpu"
+    if asked != "auto":
+        return asked
+    if _cuml_is_usable():
+        return "cuml"
+    return "torch" if points <= EXACT_UP_TO or _gpu_is_there() else "cpu"
 
 
 def optional_module(name: str) -> ModuleType:
@@ -37,6 +44,10 @@ def optional_module(name: str) -> ModuleType:
         raise CrysiftError(
             f"clustering and embedding need the package {error.name or name}: pip install 'crysift[map]'"
         ) from error
+
+
+def _cuml_is_usable() -> bool:
+    return find_spec("cuml") is not None and _gpu_is_there()
 
 
 def _gpu_is_there() -> bool:

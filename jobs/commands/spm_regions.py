@@ -20,7 +20,7 @@ def spm_regions(
     layer: Annotated[
         str,
         typer.Option(
-            help="What is clustered: the outputs of hidden layer 1, 2 or 3, or soap for the descriptor.",
+            help="What is clustered: the outputs of hidden layer 1, 2 or 3, or descriptor.",
             rich_help_panel=CLUSTERS,
         ),
     ] = "3",
@@ -96,7 +96,7 @@ def spm_regions(
     ] = options.WEIGHTS["arise"],
     executor: options.Executor = "auto",
     workers: options.Workers = None,
-    device: options.Device = "auto",
+    backend: options.MapBackend = "auto",
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
@@ -109,7 +109,7 @@ def spm_regions(
 
     crysift spm-regions --store grains --min-cluster 500 --neighbors 500 --min-dist 0.9
 
-    crysift spm-regions --store alloy --layer soap --no-map
+    crysift spm-regions --store alloy --layer descriptor --no-map
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from engine.landscape.cluster import ClusterSettings
@@ -124,8 +124,9 @@ def spm_regions(
 
         settings = RegionSettings(
             layer,
-            ClusterSettings(min_cluster, min_samples, assign, selection, single, variance),
-            EmbedSettings(neighbors, min_dist, seed=seed, variance=variance) if embed else None,
+            ClusterSettings(min_cluster, min_samples, assign, selection, single),
+            EmbedSettings(neighbors, min_dist, seed=seed) if embed else None,
+            variance,
             max_uncertainty,
             min_atoms,
         )
@@ -140,7 +141,7 @@ def spm_regions(
             ProgressBars(console) as bars,
             recorded_run(opened, "spm-regions", settings.as_json(), bars) as (run, tell),
         ):
-            regions = find_regions(opened, tables, settings, weights, device)
+            regions = find_regions(opened, tables, settings, weights, backend)
             seen = chosen_layer(tables, layer, weights)
             summary = report_regions(opened, tables, regions, seen, out, execution, tell)
             run.finish({name: summary[name] for name in ("boxes", "clustered_boxes", "outliers", "tables")})

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from engine.columns import contiguous, fixed_size_values
 from engine.errors import CrysiftError
+from engine.landscape.backend import AskedBackend, backend_of
 from engine.landscape.cluster import Clustering, ClusterSettings, cluster
+from engine.landscape.components import principal_components
 from engine.landscape.embed import EmbedSettings, embed
 from engine.landscape.memory import check_memory
 from engine.schema import BOX_FACTS, SCHEMA_VERSION, SPM_REGIONS, STATUS_OK
@@ -20,13 +22,12 @@ from engine.store import Fingerprint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from engine.stage import Device
     from engine.store import Store, Table
     from jobs.spm.pipeline import SpmTables
     from models.representations import Layer
 
 NAME = "spm_regions"
-REVISION = 1
+REVISION = 2
 Singles = NDArray[np.float32]
 
 
@@ -35,10 +36,12 @@ class RegionSettings:
     """What determines the clusters of boxes; by default those of the last hidden layer of all boxes."""
 
     layer: str = "3"
-    """"soap" for the vectors themselves, or a hidden layer of the network from 1 on."""
+    """"descriptor" for the vectors themselves, or a hidden layer of the network from 1 on."""
     clustering: ClusterSettings = field(default_factory=ClusterSettings)
     embedding: EmbedSettings | None = field(default_factory=EmbedSettings)
     """None: no map is computed, which takes longer than the clusters."""
+    variance: float = 0.95
+    """Share of the variance in the principal components that distances are taken in."""
     max_uncertainty: float | None = None
     """Boxes with a higher mutual information, nat, are left out."""
     min_atoms: int = 0
@@ -56,6 +59,7 @@ class RegionSettings:
         embedding = {} if self.embedding is None else asdict(self.embedding)
         return {
             "layer": self.layer,
+            "variance": self.variance,
             "max_uncertainty": self.max_uncertainty,
             "min_atoms": self.min_atoms,
             **{f"cluster_{name}": value for name, value in asdict(self.clustering).items()},
@@ -71,7 +75,7 @@ class Chosen(NamedTuple):
 
 
 def find_regions(
-    store: Store, tables: SpmTables, settings: RegionSettings, weights: str, device: Device = "auto"
+    store: Store, tables: SpmTables, settings: RegionSettings, weights: str, backend: AskedBackend = "auto"
 ) -> Table:
     """Cluster the boxes of an analysis by their representations, and embed these in a plane.
 
@@ -85,8 +89,10 @@ def find_regions(
         _make_newest(store, table)
         return table
     chosen = read_representations(tables, layer, settings)
-    clusters = cluster(chosen.vectors, settings.clustering, device)
-    places = None if settings.embedding is None else embed(chosen.vectors, settings.embedding, device)
+    points = principal_components(chosen.vectors, settings.variance)
+    taken = backend_of(backend, len(points))
+    clusters, _ = cluster(points, settings.clustering, taken)
+    places = None if settings.embedding is None else embed(points, settings.embedding, taken)
     write_regions(table, tables.grid, chosen.rows, _columns(clusters, places))
     return table
 

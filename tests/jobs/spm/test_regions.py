@@ -110,13 +110,13 @@ def test_regions_are_computed_once_and_again_for_other_settings(analysis: tuple[
     before = Path(first.folder.path(f"{part}.parquet")).stat().st_mtime_ns
     assert find_regions(store, tables, SETTINGS, "arise-quip") == first
     assert Path(first.folder.path(f"{part}.parquet")).stat().st_mtime_ns == before
-    other = find_regions(store, tables, replace(SETTINGS, layer="soap"), "arise-quip")
+    other = find_regions(store, tables, replace(SETTINGS, layer="descriptor"), "arise-quip")
     assert other.folder.name != first.folder.name
     assert store.latest("spm_regions") == other
     assert (clusters_of(other) != LEFT_OUT).all()
     again = find_regions(store, tables, SETTINGS, "arise-quip")
     assert store.latest("spm_regions") == again == first, "what was asked for last is what maps show"
-    with pytest.raises(CrysiftError, match="no layer '9': choose from soap, 1, 2, 3"):
+    with pytest.raises(CrysiftError, match="no layer '9': choose from descriptor, 1, 2, 3"):
         find_regions(store, tables, replace(SETTINGS, layer="9"), "arise-quip")
 
 
