@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures studies scale reliability fault-table lock clean
+.PHONY: help screen test test-all check figures studies page scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ figures: .venv/installed-dev ## Measure, and write the figures into README.md an
 studies: .venv/installed-dev ## Study the diffraction network, and write figures and pictures into docs/diffraction.md.
 	$(BIN)/python -m jobs.studies.diffraction docs/diffraction.md
 	$(BIN)/python -m jobs.bench.readme docs/diffraction.md
+
+page: ## Build the scripts of the page that `crysift report` writes (needs Node.js 20).
+	cd jobs/page && npm ci && npm run build
 
 scale: .venv/installed-dev ## Measure how it scales, simulate clusters of any size, and write docs/scale.md.
 	mkdir -p build
