@@ -27,7 +27,8 @@ def picture(
 ) -> Iterator[Figure]:
     """Make a figure of this size in inches, and write it at the end: SVG, PDF or PNG, by the path's suffix.
 
-    A PNG has so many `colours` at most, which makes it small, or all of them with None.
+    A PNG has so many `colours` at most, which makes it small, or all of them with None. `dots_per_inch` also
+    holds for what is an image in an SVG or PDF.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -37,9 +38,10 @@ def picture(
         figure = Figure(figsize=size, layout=layout)
         yield figure
         if path.suffix == ".svg":
-            figure.savefig(path, metadata={"Date": None, "Creator": None})
+            figure.savefig(path, dpi=dots_per_inch, metadata={"Date": None, "Creator": None})
         elif path.suffix == ".pdf":
-            figure.savefig(path, metadata={"CreationDate": None, "Creator": None, "Producer": None})
+            nameless = {"CreationDate": None, "Creator": None, "Producer": None}
+            figure.savefig(path, dpi=dots_per_inch, metadata=nameless)
         else:
             _save_png(figure, path, dots_per_inch, colours)
 

@@ -111,13 +111,17 @@ def _silent(_: str) -> None:
 
 
 def fit_map(
-    vectors: Vectors, settings: MapSettings, backend: Backend, say: Callable[[str], None] = _silent
+    vectors: Vectors,
+    settings: MapSettings,
+    backend: Backend,
+    say: Callable[[str], None] = _silent,
+    plane: Singles | None = None,
 ) -> tuple[MapModel, Places]:
     """Fit a map to vectors (N, width); returns it with the places of these vectors.
 
-    ``say`` hears of each step before it begins. Equal vectors and settings give equal maps on one machine.
-    Raises CrysiftError for too few vectors, for numbers that are not finite, and where memory or a package is
-    missing.
+    ``say`` hears of each step before it begins; ``plane`` (N, 2) are the places, if they are known. Equal
+    vectors and settings give equal maps on one machine. Raises CrysiftError for too few vectors, for numbers
+    that are not finite, and where memory or a package is missing.
     """
     needed = settings.neighbors(len(vectors))
     projection = Projection.fit(vectors, settings.variance)
@@ -126,8 +130,9 @@ def fit_map(
     graph = neighbor_graph(points, needed, backend, settings.embedding.seed)
     say("clusters (HDBSCAN)")
     clusters, hierarchy = cluster(points, settings.clustering, backend)
-    say("embedding (UMAP)")
-    plane = embed(points, settings.embedding, backend, graph)
+    if plane is None:
+        say("embedding (UMAP)")
+        plane = embed(points, settings.embedding, backend, graph)
     core_distances = np.ascontiguousarray(graph.distances[:, settings.clustering.neighbors - 1])
     model = MapModel(settings, projection, points, core_distances, hierarchy, plane)
     return model, Places(plane, clusters, graph.first(NEIGHBORS_KEPT))

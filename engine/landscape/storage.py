@@ -64,9 +64,16 @@ class FitTables(NamedTuple):
         _commit(self.tree, "part-00000", _tree_rows(model.hierarchy))
         _commit(self.axes, "part-00000", _axes_rows(model.projection))
 
+    def plane(self) -> NDArray[np.float32]:
+        """Read the places (N, 2) of the fitted structures."""
+        return np.concatenate([_plane(self.points.read(part, ["x", "y"])) for part in self._parts()])
+
+    def _parts(self) -> list[str]:
+        return sorted(self.points.part_names())
+
     def read(self, settings: MapSettings) -> tuple[MapModel, pa.Table]:
         """Read a map with its settings, and the rows of `map` for its structures."""
-        rows = pa.concat_tables([self.points.read(part) for part in sorted(self.points.part_names())])
+        rows = pa.concat_tables([self.points.read(part) for part in self._parts()])
         points = contiguous(rows["point"])
         values = points.flatten().to_numpy().reshape(len(points), -1).astype(np.float32)
         tree = self.tree.read("part-00000")
@@ -79,11 +86,10 @@ class FitTables(NamedTuple):
             _numbers(tree, "birth"),
             chosen[np.argsort(clusters[chosen])],
         )
-        plane = np.stack([_numbers(rows, "x"), _numbers(rows, "y")], axis=1)
         axes = np.array(self.axes.read("part-00000")["values"].to_pylist())
         projection = Projection(axes[0], np.ascontiguousarray(axes[1:].T))
         core = _numbers(rows, "core_distance")
-        return MapModel(settings, projection, values, core, hierarchy, plane), rows.select(MAP.names)
+        return MapModel(settings, projection, values, core, hierarchy, _plane(rows)), rows.select(MAP.names)
 
 
 def map_rows(ids: pa.Array, places: Places, fitted_ids: pa.Array, *, fitted: bool) -> pa.Table:
@@ -138,6 +144,10 @@ def _axes_rows(projection: Projection) -> pa.Table:
     rows = [projection.mean, *projection.axes.T]
     numbers = np.arange(len(rows), dtype=np.int32) - 1
     return pa.table([numbers, [row.tolist() for row in rows]], schema=MAP_AXES)
+
+
+def _plane(rows: pa.Table) -> NDArray[np.float32]:
+    return np.stack([_numbers(rows, "x"), _numbers(rows, "y")], axis=1)
 
 
 def _numbers(rows: pa.Table, name: str) -> NDArray[Any]:

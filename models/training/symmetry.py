@@ -62,7 +62,7 @@ class SymmetryStage(Stage):
 
 
 def _space_group(positions: Floats, numbers: Ints, lattice: Floats, length: float, angle: float) -> int:
-    from engine.descriptors.diffraction.standard_cell import SymmetryError, crystal_symmetry
+    from engine.symmetry.crystal import SymmetryError, crystal_symmetry
 
     try:
         return int(crystal_symmetry(positions, numbers, lattice, length, angle).number)

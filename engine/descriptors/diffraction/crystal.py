@@ -12,13 +12,6 @@ from engine.descriptors.diffraction.standard_cell import StandardCell, standard_
 from engine.descriptors.neighbors import Floats, Ints
 from engine.descriptors.scaling import mean_nearest_distance
 
-MAX_SITES = 2000
-"""More atoms in a cell are refused: the time to find the symmetry grows with the square of their number."""
-
-
-class TooManySitesError(ValueError):
-    """A cell too large for its symmetry to be found in seconds."""
-
 
 class UnknownElementError(ValueError):
     """An element without form factor."""
@@ -45,11 +38,6 @@ def diffracting_crystal(positions: Floats, numbers: Ints, lattice: Floats) -> Cr
     isotropically by the mean nearest-neighbour distance. Raises ValueError for too many atoms, for elements
     beyond the form factors' tables, and where no symmetry can be determined.
     """
-    if len(positions) > MAX_SITES:
-        raise TooManySitesError(
-            f"the cell has {len(positions)} sites, more than {MAX_SITES}: its symmetry would take too "
-            "long to find; use a smaller cell"
-        )
     if numbers.max() > HEAVIEST:
         raise UnknownElementError(
             f"element {numbers.max()} has no form factor: the tables of Waasmaier and Kirfel end with "

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import spglib
 from numpy.typing import NDArray
 from pymatgen.core.structure import Structure as PymatgenStructure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SpacegroupOperations
 
 from engine.descriptors.neighbors import Floats, Ints
+from engine.symmetry.crystal import crystal_symmetry
 
 if TYPE_CHECKING:
     from spglib import SpglibDataset
 
-SYMMETRY_TOLERANCE = 0.01
-"""Å, by which atoms may miss the symmetry that is found."""
-ANGLE_TOLERANCE = 5.0
-"""Degrees, likewise for angles; both are pymatgen's defaults."""
 EQUAL_GAPS = 1e-3
 """Gaps between atomic planes that differ less, in units of the lattice vector, are equal."""
 
@@ -31,10 +27,6 @@ _SHIFT = 1 << 11
 
 _PROBE = 1 / 64
 _PROBES = ("H", "Li", "Be", "B")
-
-
-class SymmetryError(ValueError):
-    """A crystal whose symmetry cannot be determined."""
 
 
 class StandardCell(NamedTuple):
@@ -62,24 +54,6 @@ def standard_cell(positions: Floats, numbers: Ints, lattice: Floats) -> Standard
     elements = np.asarray(data.std_types, np.int64)
     fractional = between_planes(np.asarray(data.std_positions) @ axes, elements)
     return StandardCell(standard, fractional, elements, int(data.number))
-
-
-def crystal_symmetry(
-    positions: Floats,
-    numbers: Ints,
-    lattice: Floats,
-    tolerance: float = SYMMETRY_TOLERANCE,
-    angle_tolerance: float = ANGLE_TOLERANCE,
-) -> SpglibDataset:
-    """Spglib's findings about a crystal, within tolerances in Å and degrees; raises SymmetryError."""
-    cell: Any = lattice, positions @ np.linalg.inv(lattice), numbers  # arrays, as spglib takes them
-    try:
-        data = spglib.get_symmetry_dataset(cell, tolerance, angle_tolerance)
-    except spglib.SpglibError as error:
-        raise SymmetryError(str(error)) from error
-    if data is None:
-        raise SymmetryError("spglib finds no symmetry: are two atoms nearly in one place?")
-    return data
 
 
 def between_planes(fractional: Floats, numbers: Ints) -> Floats:

@@ -6,10 +6,11 @@ from ase.build import bulk, molecule
 
 from engine.columns import contiguous, fixed_size_values
 from engine.descriptors.diffraction import DiffractionSettings
-from engine.descriptors.diffraction.crystal import MAX_SITES, diffracting_crystal
+from engine.descriptors.diffraction.crystal import diffracting_crystal
 from engine.descriptors.diffraction.pattern import patterns
 from engine.descriptors.diffraction.stage import DiffractionStage
 from engine.structure import Structure, structures_table
+from engine.symmetry.crystal import MAX_SITES
 
 
 def table_of(*atoms: Atoms) -> pa.Table:

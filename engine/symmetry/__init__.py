@@ -1,0 +1,1 @@
+"""Symmetry of crystals: Wyckoff positions, and labels of structure types."""

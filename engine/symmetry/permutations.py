@@ -1,0 +1,203 @@
+"""Permutations of the Wyckoff letters that leave a description of a crystal as good as it was.
+
+Computed by `engine.symmetry.normalizer.letter_permutations`, which tells what they are.
+"""
+
+import string
+from collections.abc import Iterable
+from functools import cache
+
+LETTERS = string.ascii_lowercase + "A"
+"""Wyckoff letters in their order; only one space group, number 47, has more than 26."""
+
+Permutation = tuple[int, ...]
+"""The position that each position goes to, both as places in `LETTERS`."""
+
+
+@cache
+def permutations(number: int) -> list[Permutation]:
+    """All permutations of the letters of a space group, the identity first."""
+    generators = [tuple(map(LETTERS.index, images)) for images in GENERATORS.get(number, "").split()]
+    return sorted(closure(generators, len(generators[0]) if generators else len(LETTERS)))
+
+
+def closure(generators: Iterable[Permutation], size: int) -> set[Permutation]:
+    """All permutations of ``size`` positions that products of the generators give."""
+    generators = list(generators)
+    reached = {tuple(range(size))}
+    latest = reached
+    while latest:
+        latest = {tuple(g[k] for k in each) for each in latest for g in generators} - reached
+        reached |= latest
+    return reached
+
+
+GENERATORS = {
+    2: "bagfhdcei cgaedhbfi dfeacbhgi afehbcgdi adehbgcfi",
+    3: "badce cdabe adbce acbde",
+    5: "bac",
+    6: "bac",
+    10: "cfaghbdeklijmno bafedchgijklnmo degabhcfjilkmno abgcfhdeikljmno abdcfeghikjlmno",
+    11: "cdabef badcef acdbef acbdef",
+    12: "cdabfehgij badcefghij abdcfeghij abdcefghij",
+    13: "cdabefg dcbafeg abcdfeg",
+    14: "cdabe badce adcbe",
+    15: "abdcef badcef cdbaef",
+    16: "dfgahbcejilknmpoqrstu ceagbhdfklijmnopstqru baefcdhgijklopmnrqtsu "
+    "abdcfeghikjlqsrtmonpu acbdegfhmnopijklqsrtu",
+    17: "bacde abdce cdabe",
+    18: "bac",
+    20: "bac",
+    21: "dcbafehgijkl badcefghjikl abcdghefijkl",
+    22: "badcefghijk cdbajihgfek abdcefghijk abdcegfihjk abdcfeghjik",
+    23: "cdabfehgijk dcbafeghjik abdcefijghk adcbghefijk",
+    24: "acbd bacd",
+    25: "badcfeghi cdabefhgi acbdghefi",
+    26: "bac",
+    27: "badce cdabe acbde",
+    28: "bacd",
+    30: "bac",
+    32: "bac",
+    34: "bac",
+    35: "bacdef abcedf",
+    37: "bacd",
+    38: "bacedf",
+    39: "bacd",
+    42: "abdce",
+    44: "bacde abdce",
+    45: "bac",
+    47: "cdabghefjilknmpoqrstuvwxzyA efghabcdklijmnoprqtsuvxwyzA badcfehgijklopmnstqrvuwxyzA "
+    "abefcdghikjlqrstmnopuvyzwxA aecgbfdhmnopijklqsrtwxuvyzA",
+    48: "cdabfehgjiklm dcbafehgijlkm badcfeghjilkm abdcfeghklijm adcbfeijghklm",
+    49: "cdabghefjiklopmnqr dcbafehgijlkponmqr abdcegfhklijmnpoqr",
+    50: "dcbafehgjiklm badcefghijlkm abcdefijghklm",
+    51: "cdabefhgijkl badcfeghjikl",
+    52: "bacde",
+    53: "badcefghi dcbafeghi",
+    54: "bacedf",
+    55: "badcefhgi cdabfeghi",
+    56: "bacde badce",
+    57: "bacde",
+    58: "badcefgh cdabfegh abdcefgh",
+    59: "abdcefg bacdefg abcdfeg",
+    60: "bacd",
+    61: "bac",
+    62: "bacd",
+    63: "bacdefgh",
+    64: "bacdefg",
+    65: "dcbafehgjiklmnoqpr badcefghijlkmnopqr abcdefijghklmonpqr",
+    66: "abcdfeghijklm badcfeghjiklm abcdefhgijklm",
+    67: "badcfegihkjlmno abefcdgjkhilnmo",
+    68: "bacdefghi abdcfeghi",
+    69: "bacdefghijklmnop abcedfgihkjlmonp abdcefhgijlknmop",
+    70: "badcefgh abcdegfh abcdfegh",
+    71: "cdabfehgijklmno dcbafeghjiklmno abdcefijghklnmo adcbghefijkmlno",
+    72: "badcefgihjk abcdegfhijk",
+    73: "bacedf badcef",
+    74: "badcefghij abdcefghij cdabegfihj",
+    75: "bacd",
+    77: "bacd",
+    81: "badcefgh cdabfegh",
+    82: "badcefg cdbafeg abdcefg",
+    83: "badcfeghikjl cdabefhgijkl",
+    84: "abdcefghijk badcfehgijk",
+    85: "bacedfg",
+    86: "badcefg bacdefg",
+    87: "bacdefghi",
+    88: "badcef",
+    89: "badcfeghikjnolmp cdabefhgijkonmlp",
+    90: "bacdfeg",
+    91: "bacd",
+    93: "abdcefghilmjkonp badcfehgimlkjnop abcdefghijklmonp",
+    94: "bacdfeg bacdefg",
+    95: "bacd",
+    97: "bacdefgihjk",
+    98: "bacdefg abcedfg",
+    99: "bacdfeg",
+    101: "bacde",
+    103: "bacd",
+    105: "bacedf",
+    111: "cdabfeghklijmno dcbaefhglkjimno",
+    112: "adcbefjihgklmn cdabfeijghlkmn",
+    113: "bacdef",
+    114: "bacde",
+    115: "dcbaefgihjkl badcfeghikjl",
+    116: "abcdfeghij badcefhgij",
+    117: "badcefhgi",
+    118: "badcegfhi badcefghi abdcegfhi",
+    119: "badcefghij cdbafehgij abdcefghij",
+    120: "dcbahgfei",
+    121: "bacdegfhij",
+    122: "bacde",
+    123: "badcfeghikjmlonqprstu cdabefhgijknolmpqrtsu",
+    124: "cdabefhgijlkmn",
+    125: "badcfeghjilkmn",
+    126: "bacdefghjik",
+    127: "badcefhgjikl",
+    128: "bacdefghi",
+    129: "bacedfhgijk",
+    131: "abdcefghilmjknopqr badcfehgimlkjnpoqr",
+    132: "abcdefghjiklmnop cdabefhgijkmlnop",
+    133: "abcdefgihjk",
+    134: "bacdfeghjilkmn bacdefghjiklmn",
+    136: "bacdegfhijk bacdefghijk",
+    137: "bacdefgh",
+    138: "abdcefhgij",
+    139: "bacdefghjiklmno",
+    141: "badcefghi",
+    143: "bcad acbd",
+    147: "bacdfeg",
+    148: "bacedf",
+    149: "badcfeghikjl cdefabhigjkl abefcdgihjkl",
+    150: "bacdfeg",
+    151: "bac",
+    152: "bac",
+    153: "bac",
+    154: "bac",
+    155: "bacedf",
+    156: "bcade acbde",
+    158: "bcad acbd",
+    162: "badcegfhjikl",
+    163: "abdcefghi",
+    164: "bacdfehgij",
+    166: "bacedgfhi",
+    174: "badcfeghikjl cdefabhigjkl abefcdgihjkl",
+    175: "badcegfhikjl",
+    176: "abdcefghi",
+    177: "badcegfhikjmln",
+    180: "badcefhgjik",
+    181: "badcefhgjik",
+    182: "abdcefghi",
+    187: "badcfeghikjmlno cdefabhigjklmno abefcdgihjklmno",
+    188: "cdefabhigjkl abefcdgihjkl",
+    189: "badcegfhikjl",
+    190: "abdcefghi",
+    191: "badcegfhikjmlnoqpr",
+    194: "abdcefghijkl",
+    195: "badceihgfj abcdefhgij",
+    196: "badcefgh cdbaegfh abdcefgh",
+    200: "badchgfeikjl abcdegfhijkl",
+    201: "acbdefgh",
+    202: "bacdefghi",
+    203: "badcefg",
+    205: "bacd",
+    206: "bacde",
+    207: "badcfeghjik",
+    208: "acbdfeghjilkm acbdefghijlkm",
+    209: "bacdefhgij",
+    210: "badcefgh",
+    212: "bacde",
+    213: "bacde",
+    214: "badcefhgi",
+    215: "badcegfhij",
+    216: "badcefghi cdbaegfhi abdcefghi",
+    218: "abdcefhgi",
+    219: "badcegfh",
+    220: "bacde",
+    221: "badcfeghjilkmn",
+    223: "abdcefhgijkl",
+    224: "acbdefghjikl",
+    225: "bacdefgihjkl",
+    227: "badcefghi",
+}
+"""By space group: what generators make of the letters a, b, c, …; absent where they change none."""

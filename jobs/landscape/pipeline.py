@@ -1,0 +1,209 @@
+"""From the vectors of a store to its map: fit, place, summarise the clusters."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.columns import contiguous
+from engine.errors import CrysiftError
+from engine.landscape.backend import Backend, backend_of
+from engine.landscape.model import MapModel, fit_map
+from engine.landscape.similarity import group_means
+from engine.landscape.storage import POINTS, FitTables
+from engine.schema import SCHEMA_VERSION
+from engine.store import Fingerprint
+from engine.symmetry.stage import ProtostructureStage
+from jobs.landscape.clusters import cluster_table
+from jobs.landscape.sample import choose, read_chosen
+from jobs.pipeline import derive
+from models.map_stage import MapStage
+from models.representations import Layer
+from models.weights_file import load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from engine.execution import Listener
+    from engine.landscape.embed import Singles
+    from engine.store import Store, Table
+    from jobs.landscape.settings import MapRequest
+    from jobs.settings import ExecutionSettings
+
+    Say = Callable[[str], None]
+
+CLUSTERS = "clusters"
+REVISION = 1
+_PART = "part-clusters"
+
+
+@dataclass(frozen=True)
+class MapTables:
+    """The tables of a map, and those that it was made of."""
+
+    features: Table
+    predictions: Table
+    fit: FitTables
+    map: Table
+    clusters: Table
+
+
+def map_store(
+    store: Store, request: MapRequest, execution: ExecutionSettings, listener: Listener, say: Say
+) -> MapTables:
+    """Bring the map of a store up to date; what the store holds already is not computed again.
+
+    Raises CrysiftError for a store without complete predictions, for weights other than theirs, and for too
+    few structures.
+    """
+    features, predictions = sources_of(store)
+    network = load_model(request.weights)
+    if network.sha256 != predictions.fingerprint.model:
+        raise CrysiftError(
+            f"the predictions in {store.folder.url} were made with other weights than {request.weights} "
+            f"(SHA-256 {str(predictions.fingerprint.model)[:12]}…, not {network.sha256[:12]}…): name them "
+            "with --weights"
+        )
+    fit = _newest_fit(store, request, features) if request.update else None
+    if fit is None:
+        fit = _fit(store, request, features, predictions, Layer(network.network, request.layer), say)
+    stage = MapStage(fit=fit, map_settings=request.settings, layer=request.layer, weights=request.weights)
+    execution = replace(execution, add_table=True)
+    table = derive(store, stage, features, execution, listener)
+    if request.protostructures:
+        derive(store, ProtostructureStage(), store.structures, execution, listener)
+    return MapTables(
+        features, predictions, fit, table, _clusters(store, request, fit, table, predictions, say)
+    )
+
+
+def sources_of(store: Store) -> tuple[Table, Table]:
+    """Return the newest predictions of a store, after the vectors that they were made of.
+
+    Raises CrysiftError where there are none, and where some vectors have no predictions yet.
+    """
+    predictions = store.latest("predictions_arise")
+    source = predictions.fingerprint.source_table
+    features = next((table for table in store.existing("features_soap") if table.folder.name == source), None)
+    if features is None:
+        raise CrysiftError(
+            f"{store.folder.url} holds {predictions.folder.name}, but not {source}, which it was made of: "
+            "run `crysift screen` again with the settings of that screening"
+        )
+    missing = predictions.missing(features)
+    if missing:
+        raise CrysiftError(
+            f"{len(missing)} parts of {features.folder.name} have no predictions yet: run the `crysift "
+            "screen` that made them again, or `crysift predict`"
+        )
+    return features, predictions
+
+
+def medoids(model: MapModel, labels: NDArray[np.int32]) -> list[int]:
+    """Row of the fitted member of each cluster with the least sum of squared distances to the others.
+
+    That is the one next to the members' mean. ``labels`` (N,) are the clusters of the fitted structures.
+    """
+    found = []
+    for cluster, mean in enumerate(group_means(model.points, labels, model.hierarchy.count)):
+        members = np.flatnonzero(labels == cluster)
+        found.append(int(members[((model.points[members] - mean) ** 2).sum(axis=1).argmin()]))
+    return found
+
+
+def _fit(
+    store: Store, request: MapRequest, features: Table, predictions: Table, layer: Layer, say: Say
+) -> FitTables:
+    """Fit a map, or find the one that was fitted to the same structures."""
+    available = predictions.count().rows
+    backend = backend_of(request.backend, min(request.sample, available))
+    settings = _fit_settings(request, predictions, backend)
+    fit = FitTables.of(store, settings, features.fingerprint.model, features.folder.name)
+    if fit.complete():
+        return fit
+    chosen = choose(store, predictions, request.sample, request.settings.embedding.seed)
+    say(f"fitting a map to {chosen.size:,} of {chosen.available:,} structures: {DESCRIPTIONS[backend]}")
+    ids, vectors = read_chosen(features, chosen, layer)
+    plane = _known_plane(store, fit.points.fingerprint)
+    model, places = fit_map(vectors, request.settings, backend, say, plane)
+    fit.write(model, ids, places)
+    return fit
+
+
+def _known_plane(store: Store, fingerprint: Fingerprint) -> Singles | None:
+    """Return the places of another map that differs in its clusters only; they need not be computed again."""
+
+    def besides_clusters(settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in settings.items() if not name.startswith("cluster_")}
+
+    for points in store.existing(POINTS):
+        found = points.fingerprint
+        same = besides_clusters(found.settings) == besides_clusters(fingerprint.settings)
+        if same and (found.model, found.source_table) == (fingerprint.model, fingerprint.source_table):
+            fit = FitTables.of(store, found.settings, found.model, str(found.source_table))
+            if fit.complete():
+                return fit.plane()
+    return None
+
+
+DESCRIPTIONS: dict[Backend, str] = {
+    "cuml": "RAPIDS cuML",
+    "torch": "hdbscan and umap-learn, with exact neighbours",
+    "cpu": "hdbscan and umap-learn, with approximate neighbours",
+}
+
+
+def _fit_settings(request: MapRequest, predictions: Table, backend: Backend) -> dict[str, Any]:
+    """Return all that determines a fitted map; the predictions say which structures there are."""
+    return {**request.as_json(), "backend": backend, "content": _digest(predictions)}
+
+
+def _digest(*tables: Table) -> str:
+    """SHA-256 of what tables hold."""
+    parts = (table.footers(table.part_names()) for table in tables)
+    lines = [
+        f"{part} {footer.content_hash}\n" for footers in parts for part, footer in sorted(footers.items())
+    ]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _newest_fit(store: Store, request: MapRequest, features: Table) -> FitTables | None:
+    """Return the newest map of these settings, whatever structures there were when it was fitted."""
+    asked = request.as_json()
+    for points in reversed(store.existing(POINTS)):
+        found = points.fingerprint
+        same = {name: found.settings.get(name) for name in asked} == asked
+        if same and found.source_table == features.folder.name:
+            fit = FitTables.of(store, found.settings, found.model, features.folder.name)
+            if fit.complete():
+                return fit
+    return None
+
+
+def _clusters(
+    store: Store, request: MapRequest, fit: FitTables, table: Table, predictions: Table, say: Say
+) -> Table:
+    """Summarise the clusters of a map."""
+    described_by = [table, predictions, *store.existing("protostructures")[-1:]]
+    settings = {
+        "content": _digest(*described_by),
+        "described_by": [each.folder.name for each in described_by],
+    }
+    clusters = store.derived(
+        Fingerprint(CLUSTERS, SCHEMA_VERSION, REVISION, settings, None, table.folder.name), allow_new=True
+    )
+    if clusters.part_names():
+        return clusters
+    say("summarising the clusters")
+    model, rows = fit.read(request.settings)
+    middles = medoids(model, contiguous(rows["cluster"]).to_numpy())
+    summary = cluster_table(store, table, rows["structure_id"].take(middles).to_pylist())
+    clusters.commit(
+        _PART, summary, source_part=None, rows_in=len(summary), failed=0, cost=float(len(summary))
+    )
+    return clusters
