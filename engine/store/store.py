@@ -100,6 +100,12 @@ class Store:
             raise CrysiftError(f"{self.folder.url} holds no table {name}; it holds {held}")
         return tables[-1]
 
+    def make_newest(self, table: Table) -> None:
+        """Make a table that holds parts the newest of its name, by writing one of its parts once more."""
+        if self.latest(table.name).folder.name == table.folder.name:
+            return
+        table.write_again(min(table.part_names()))
+
     def tables(self) -> list[Table]:
         """Every table that holds parts: structures, rejects, then the derived ones by folder name."""
         fixed = [self._fixed(name) for name in _FIXED]

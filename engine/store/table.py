@@ -101,13 +101,14 @@ class Table:
             )
 
         data, footer = encode_part(table, describe)
-
-        def check(written: IO[bytes]) -> None:
-            with damage_explained(self.folder.url, part_name):
-                verify_part(written.read())
-
-        self.folder.put(part_name + SUFFIX, data, check, exclusive=exclusive)
+        self._put(part_name, data, exclusive=exclusive)
         return footer
+
+    def write_again(self, part_name: str) -> None:
+        """Write a part once more, the same bytes at a later time."""
+        with self._open(part_name) as part:
+            data = part.read()
+        self._put(part_name, data, exclusive=False)
 
     def read(self, part_name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read a part, or some of its columns in the order asked.
@@ -220,6 +221,13 @@ class Table:
         filesystem, root = open_filesystem(self.folder.url)
         inner = [root + path.removeprefix(self.folder.url) for path in paths]
         return ds.dataset(inner, format="parquet", filesystem=filesystem)
+
+    def _put(self, part_name: str, data: bytes, *, exclusive: bool) -> None:
+        def check(written: IO[bytes]) -> None:
+            with damage_explained(self.folder.url, part_name):
+                verify_part(written.read())
+
+        self.folder.put(part_name + SUFFIX, data, check, exclusive=exclusive)
 
     def _path(self, part_name: str) -> str:
         return self.folder.path(part_name + SUFFIX)

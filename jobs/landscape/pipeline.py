@@ -77,9 +77,10 @@ def map_store(
     table = derive(store, stage, features, execution, listener)
     if request.protostructures:
         derive(store, ProtostructureStage(), store.structures, execution, listener)
-    return MapTables(
-        features, predictions, fit, table, _clusters(store, request, fit, table, predictions, say)
-    )
+    clusters = _clusters(store, request, fit, table, predictions, say)
+    for shown in (table, clusters):
+        store.make_newest(shown)
+    return MapTables(features, predictions, fit, table, clusters)
 
 
 def sources_of(store: Store) -> tuple[Table, Table]:

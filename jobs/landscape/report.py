@@ -51,7 +51,7 @@ def map_and_report(
     ):
         tables = map_store(store, request, execution, tell, console.note)
         swept = _sweep(store, request, tables, console) if sweep else None
-        summary = _summary(store, tables, swept)
+        summary = _summary(store, tables, swept) | {"trustworthiness": _trust(request, tables)}
         summary["files"] = [] if pictures is None else list(map(str, _draw(store, tables, pictures, swept)))
         run.finish(summary)
     _print(console, store, tables, swept, summary)
@@ -68,6 +68,16 @@ def _summary(store: Store, tables: MapTables, swept: Table | None) -> dict[str, 
         "clusters": tables.clusters.count().rows,
         "tables": {table.name: table.folder.url for table in made},
     }
+
+
+def _trust(request: MapRequest, tables: MapTables) -> dict[str, float | None]:
+    from jobs.landscape.trust import trustworthiness
+    from models.representations import Layer
+    from models.weights_file import load_model
+
+    model, _ = tables.fit.read(request.settings)
+    layer = Layer(load_model(request.weights).network, request.layer)
+    return trustworthiness(model, tables.features, tables.map, layer)
 
 
 def _asked(store: Store, tables: MapTables, sql: str, *values: object) -> pa.Table:
@@ -141,6 +151,9 @@ def _print(
         f"{summary['failed']:,} failed): {summary['clusters']:,} clusters with {summary['clustered']:,} "
         f"({summary['assigned']:,} of them assigned by soft clustering), {summary['outliers']:,} outliers"
     )
+    kept = [f"{value:.3f} of the {name}" for name, value in summary["trustworthiness"].items() if value]
+    if kept:
+        console.say(f"trustworthiness of the plane (15 neighbours): {', '.join(kept)} structures")
     width = max(map(len, summary["tables"])) + 1
     for name, place in summary["tables"].items():
         console.say(f"  {name:<{width}} {place}")

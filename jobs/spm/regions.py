@@ -86,7 +86,7 @@ def find_regions(
     parts = tables.grid.part_names()
     layer = chosen_layer(tables, settings.layer, weights)
     if table.part_names() == parts and not table.check_derived(tables.grid, parts).unsound:
-        _make_newest(store, table)
+        store.make_newest(table)
         return table
     chosen = read_representations(tables, layer, settings)
     points = principal_components(chosen.vectors, settings.variance)
@@ -95,23 +95,6 @@ def find_regions(
     places = None if settings.embedding is None else embed(points, settings.embedding, taken)
     write_regions(table, tables.grid, chosen.rows, _columns(clusters, places))
     return table
-
-
-def _make_newest(store: Store, table: Table) -> None:
-    """Write a part again where another table of regions is newer: the newest one is what maps show."""
-    if store.latest(NAME).folder.name == table.folder.name:
-        return
-    part = min(table.part_names())
-    footer, rows = table.footer(part), table.read(part)
-    table.commit(
-        part,
-        rows,
-        source_part=part,
-        source_hash=footer.source_hash,
-        rows_in=footer.rows_in,
-        failed=footer.failed,
-        cost=footer.cost,
-    )
 
 
 def regions_table(store: Store, tables: SpmTables, settings: RegionSettings) -> Table:

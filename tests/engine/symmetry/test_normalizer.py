@@ -29,7 +29,7 @@ def test_operations_are_those_of_the_group() -> None:
         standard_hall_number(231)
 
 
-@pytest.mark.parametrize("number", [3, 15, 24, 62, 116, 152])
+@pytest.mark.parametrize("number", [3, 15, 62, 152])
 def test_stored_permutations_are_those_computed_from_the_operations(number: int) -> None:
     found = letter_permutations(number)
     size = positions(number)
@@ -64,7 +64,7 @@ def test_there_are_1731_positions_in_1128_sets() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 47, 82, 99, 123, 191, 198, 216, 225, 227])
+@pytest.mark.parametrize("number", [2, 24, 47, 82, 99, 116, 123, 191, 198, 216, 225, 227])
 def test_stored_permutations_of_large_groups_are_those_computed(number: int) -> None:
     size = positions(number)
     stored = {permutation[:size] for permutation in permutations(number)}

@@ -10,6 +10,7 @@ from engine.schema import STRUCTURES
 from engine.stage import check_pipeline
 from engine.structure import Structure, structures_table
 from engine.symmetry.crystal import MAX_SITES
+from engine.symmetry.protostructure import PROTOSTRUCTURE_TOLERANCE
 from engine.symmetry.stage import ProtostructureStage
 
 
@@ -52,6 +53,7 @@ def test_atoms_in_one_place_are_a_reason() -> None:
 
 def test_the_stage_reads_what_structures_hold_and_its_tolerance_is_checked() -> None:
     check_pipeline([ProtostructureStage()], STRUCTURES)
+    assert ProtostructureStage().tolerance == PROTOSTRUCTURE_TOLERANCE
     assert ProtostructureStage(0.01).settings() != ProtostructureStage().settings()
     with pytest.raises(CrysiftError, match=r"-1 Å, is outside \(0, 1\]"):
         ProtostructureStage(-1.0)

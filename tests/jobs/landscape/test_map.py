@@ -14,7 +14,11 @@ from engine.store import Store, Table
 from jobs.landscape.pipeline import MapTables, map_store
 from jobs.landscape.sample import FLOOR, allocation, choose
 from jobs.landscape.settings import MapRequest
+from jobs.landscape.trust import trustworthiness
+from jobs.settings import ExecutionSettings
 from jobs.views import connect
+from models.representations import Layer
+from models.weights_file import load_model
 from tests.jobs.landscape.conftest import EACH, INLINE, KINDS, screen_into, write_crystals
 from tests.jobs.running import crysift
 
@@ -119,6 +123,24 @@ def test_a_sample_is_fitted_and_the_rest_is_placed_beside_its_kind(store: Store)
     assert len(judged) > 0.7 * len(placed)
     assert all(kinds[row["cluster"]] == kind_of(row["structure_id"]) for row in judged)
     assert all(np.isfinite([row["x"], row["y"], row["outlier_score"]]).all() for row in placed)
+    model, _ = tables.fit.read(SETTINGS)
+    layer = Layer(load_model("arise-quip").network, "3")
+    trust = trustworthiness(model, tables.features, tables.map, layer)
+    assert trust["placed"] is not None
+    assert 0.7 < trust["placed"] <= 1.0
+
+
+@pytest.mark.slow
+def test_workers_place_with_the_same_bytes(store: Store) -> None:
+    request = replace(REQUEST, sample=90)
+    tables = made(store, request)
+    alone = written(tables.map)
+    for part in alone:
+        tables.map.discard(part)
+    shared = map_store(
+        store, request, ExecutionSettings(executor="cluster", workers=2), lambda _: None, lambda _: None
+    )
+    assert written(shared.map) == alone
 
 
 def test_new_structures_are_placed_in_the_map_there_is_or_make_a_new_one(store: Store) -> None:
@@ -145,6 +167,12 @@ def test_other_clusters_keep_the_places(mapped: tuple[Store, MapTables]) -> None
     assert other.map.folder.name != tables.map.folder.name
     places = [[(row["x"], row["y"]) for row in rows_of(table)] for table in (tables.map, other.map)]
     assert places[0] == places[1]
+    assert store.latest("map").folder.name == other.map.folder.name
+    before = written(tables.map)
+    assert made(store).map.folder.name == tables.map.folder.name
+    assert store.latest("map").folder.name == tables.map.folder.name, "what was asked for last is shown"
+    assert store.latest("clusters").folder.name == tables.clusters.folder.name
+    assert written(tables.map) == before
 
 
 def test_the_descriptor_itself_can_be_mapped(store: Store) -> None:
@@ -196,6 +224,8 @@ def test_the_command_tells_what_it_made(mapped: tuple[Store, MapTables]) -> None
     assert summary["structures"] == summary["fitted"] == EACH * len(KINDS)
     assert summary["clusters"] >= len(KINDS)
     assert summary["clustered"] + summary["outliers"] == summary["structures"]
+    assert 0.8 < summary["trustworthiness"]["fitted"] <= 1.0
+    assert summary["trustworthiness"]["placed"] is None
     refused = crysift("map", "--store", store.folder.url, "--backend", "cuml")
     assert refused.status != 0
     assert "cuML and an NVIDIA GPU" in refused.err
