@@ -10,9 +10,13 @@ from jobs.commands.featurize import featurize
 from jobs.commands.ingest import ingest
 from jobs.commands.jobs import jobs
 from jobs.commands.logs import logs
+from jobs.commands.map import map_command
 from jobs.commands.predict import predict
 from jobs.commands.query import query
+from jobs.commands.report import report
 from jobs.commands.screen import screen
+from jobs.commands.serve import serve
+from jobs.commands.similar import similar
 from jobs.commands.spm import spm
 from jobs.commands.spm_maps import spm_maps
 from jobs.commands.spm_profiles import spm_profiles
@@ -41,7 +45,11 @@ SPM = "Strided pattern matching"
 DEVELOPMENT = "Models and speed"
 
 app.command()(screen)
+app.command("map", rich_help_panel=RESULTS)(map_command)
 app.command(rich_help_panel=RESULTS)(query)
+app.command(rich_help_panel=RESULTS)(report)
+app.command(rich_help_panel=RESULTS)(serve)
+app.command(rich_help_panel=RESULTS)(similar)
 app.command(rich_help_panel=RESULTS)(status)
 app.command(rich_help_panel=RESULTS)(verify)
 app.command(rich_help_panel=ONE_STEP)(ingest)

@@ -60,13 +60,14 @@ def add_view(
     superseded: Superseded,
 ) -> None:
     """Create a view over the current rows of some parts of a table; without parts, one without rows."""
-    paths = [table.folder.path(f"{part}.parquet") for part in _sound_one_first(table, sorted(parts))]
+    ordered = _sound_one_first(table, sorted(parts))
+    paths = [table.folder.path(f"{part}.parquet") for part in ordered]
     if not paths:
         if table.schema is not None:
             connection.register(name, table.schema.empty_table())
         return
     files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    if not superseded.ids:
+    if not superseded.ids or not _is_by_structure(table, ordered[0]):
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])")
         return
     connection.register("superseded", superseded.as_table())
@@ -108,6 +109,16 @@ def _verdict(model: str) -> str:
 def _unless_unknown(model: str, name: str) -> str:
     """SQL for the name of what is recognised, "other" if out of distribution, null if failed."""
     return f"CASE WHEN {model}.status = 'ok' THEN CASE WHEN {model}.is_ood THEN 'other' ELSE {name} END END"
+
+
+def _is_by_structure(table: Table, part: str) -> bool:
+    """Whether rows are of structures; a part so damaged that it does not tell counts as one of them."""
+    from engine.store import DamagedPartError
+
+    try:
+        return "structure_id" in table.part_schema(part).names
+    except DamagedPartError:
+        return True
 
 
 def _sound_one_first(table: Table, parts: list[str]) -> list[str]:

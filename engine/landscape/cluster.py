@@ -33,6 +33,8 @@ class ClusterSettings:
     """eom: the clusters that persist longest; leaf: the finest ones of the hierarchy."""
     single: bool = False
     """Whether all vectors may form one cluster."""
+    resolution: float = 0.1
+    """Share of the median distance below which distances count as equal in memberships and outlier scores."""
 
     def __post_init__(self) -> None:
         """Raise CrysiftError for settings out of range."""
@@ -46,6 +48,8 @@ class ClusterSettings:
             raise CrysiftError(
                 f"the membership {self.assign_from:g} to assign outliers from is not in [0, 1]"
             )
+        if not 0.0 <= self.resolution <= 1.0:
+            raise CrysiftError(f"the share {self.resolution:g} of the median distance is not in [0, 1]")
 
     @property
     def neighbors(self) -> int:
@@ -104,7 +108,7 @@ def cluster(
     if backend != "cuml":
         check_memory("clustering", len(points), clustering_bytes(*points.shape))
     tree, core = (_on_gpu if backend == "cuml" else _on_cpu)(points, settings)
-    hierarchy = Hierarchy.of(tree, core)
+    hierarchy = Hierarchy.of(tree, core, settings.resolution)
     memberships = SoftClustering(hierarchy, points)(points, hierarchy.branches, hierarchy.levels, core)
     scores = outlier_scores(hierarchy, hierarchy.branches, hierarchy.levels)
     found = assign_outliers(Clustering(core, core, memberships, scores), settings.assign_from)

@@ -35,14 +35,19 @@ class Hierarchy:
     chosen: Ints
 
     @classmethod
-    def of(cls, tree: NDArray[Any], labels: NDArray[np.integer]) -> Hierarchy:
+    def of(cls, tree: NDArray[Any], labels: NDArray[np.integer], resolution: float = 0.0) -> Hierarchy:
         """Make it of a condensed tree with the fields parent, child, lambda_val, and the points' labels (N,).
 
-        In the tree, as hdbscan and cuML give it, points count from 0 and branches from N.
+        In the tree, as hdbscan and cuML give it, points count from 0 and branches from N. Distances below
+        ``resolution``, a share of the median one, count as so large: between copies of one point the density
+        is infinite, or a matter of rounding, and beside it no other would count.
         """
         n_points = len(labels)
         parents, children = tree["parent"].astype(np.int64), tree["child"].astype(np.int64)
         levels = tree["lambda_val"].astype(np.float64)
+        least = resolution * float(np.median(1.0 / levels[children < n_points]))
+        if least > 0.0:
+            levels = np.minimum(levels, 1.0 / least)
         count = int(parents.max()) - n_points + 1
         leaves = children < n_points
         branches, left = np.zeros(n_points, np.int64), np.zeros(n_points)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from jobs.landscape.marks import Mark, Moved, moved_marks
-from jobs.landscape.quantities import BACKGROUND, Categories, Numbers, Quantity
+from jobs.landscape.quantities import BACKGROUND, NAMED, Categories, Numbers, Quantity
 from jobs.picture import picture
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _draw_categories(
     figure: Figure, axes: Axes, places: Doubles, quantity: Categories, shown: NDArray[np.bool_]
 ) -> None:
     colours, dots = quantity.rgb(), _dots(int(shown.sum()))
-    rank = np.where(quantity.codes < 0, 0, np.where(quantity.pale, 1, 2))
+    named = (quantity.codes >= 0) & (quantity.codes < NAMED)
+    rank = (quantity.codes >= 0).astype(np.int64) + named + (named & ~quantity.pale)
     order = _order(shown, rank)
     axes.scatter(places[order, 0], places[order, 1], c=colours[order], **dots)
     from matplotlib.lines import Line2D

@@ -169,7 +169,7 @@ def _named(title: str, names: Sequence[str], codes: Codes) -> Categories:
     shown = list(names[:NAMED])
     shades = list(COLOURS[: len(shown)])
     if len(names) > NAMED:
-        shown.append(f"{len(names) - NAMED} others")
+        shown.append(f"{len(names) - NAMED:,} others")
         shades.append(OTHERS)
     absent = codes < 0
     background = f"none ({_percent(absent)})" if absent.any() else ""

@@ -20,6 +20,7 @@ from tests.jobs.running import CRYSTALS, Answer, crysift
 COMMANDS = (
     *("screen", "query", "status", "verify", "ingest", "featurize", "predict", "train", "bench"),
     *("submit", "jobs", "logs", "stop", "spm", "spm-maps", "spm-regions", "spm-profiles", "study"),
+    *("map", "report", "serve", "similar"),
 )
 HEAVY = {"torch", "ray", "dask", "distributed", "numba", "pymatgen", "ase", "scipy"}
 

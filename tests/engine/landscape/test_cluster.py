@@ -131,6 +131,22 @@ def test_equal_vectors_form_clusters_with_finite_memberships() -> None:
     np.testing.assert_allclose(found.probabilities[:90], 1.0)
 
 
+def test_copies_of_a_point_do_not_make_outliers_of_all_others() -> None:
+    random = np.random.default_rng(5)
+    crowd = random.normal(size=(300, 3))
+    points = np.vstack(
+        [crowd, np.repeat(crowd[:1], 40, axis=0) + 1e-7 * random.normal(size=(40, 3)), 9 + crowd[:90]]
+    )
+    by_rounding, found = (
+        cluster(points, ClusterSettings(20, 5, resolution=share))[0] for share in (0.0, 0.1)
+    )
+    assert np.median(by_rounding.outlier_scores[:300]) > 0.999
+    assert np.median(found.outlier_scores[:300]) < 0.95
+    assert np.ptp(np.quantile(by_rounding.outlier_scores[:300], [0.4, 0.8])) < 1e-5
+    assert np.ptp(np.quantile(found.outlier_scores[:300], [0.4, 0.8])) > 0.01, "scores tell points apart"
+    assert np.array_equal(found.core, by_rounding.core)
+
+
 def test_one_group_is_one_cluster_only_where_that_is_allowed() -> None:
     points = np.random.default_rng(1).normal(size=(400, 3))
     assert clustered(np.zeros((60, 3)), ClusterSettings(10)).labels.tolist() == [OUTLIER] * 60

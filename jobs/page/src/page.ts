@@ -1,0 +1,96 @@
+/** Starts the page. */
+
+import { Columns } from "./columns";
+import { readMeta } from "./data";
+import { Details } from "./details";
+import { byId } from "./dom";
+import { Drawer } from "./drawer";
+import { FilterBar } from "./filters";
+import { count } from "./format";
+import { installHook } from "./hook";
+import { startKeyboard } from "./keyboard";
+import { Legend } from "./legend";
+import { MapView } from "./map";
+import { overview } from "./overview";
+import { Panels, type Actions } from "./panels";
+import { Search } from "./search";
+import { SearchBox } from "./searchbox";
+import { State } from "./state";
+import { StructureSource } from "./structures";
+import { startTheme } from "./theme";
+import { Toolbar } from "./toolbar";
+
+async function read(): Promise<{ state: State; source: StructureSource }> {
+  const meta = readMeta();
+  byId("loading-words").textContent = `Reading ${count(meta.rows)} structures …`;
+  const [columns, source] = await Promise.all([Columns.read(meta), StructureSource.read(meta)]);
+  return { state: new State(meta, columns), source };
+}
+
+function actionsOf(state: State, map: MapView): Actions {
+  return {
+    structure: (row) => {
+      state.open(row);
+      map.reveal(row);
+    },
+    cluster: (code) => {
+      if (state.selection !== null) state.select(null);
+      state.setFilter("cluster", { kind: "codes", codes: new Set([code]) });
+      map.show(state.shownRows());
+    },
+    category: (column, code) => {
+      if (state.selection !== null) state.select(null);
+      state.setFilter(column, { kind: "codes", codes: new Set([code]) });
+      if (column !== "cluster") state.setColour(column);
+      map.show(state.shownRows());
+    },
+  };
+}
+
+function start(state: State, source: StructureSource): void {
+  startTheme(state);
+  byId("title").textContent = state.meta.title;
+  const map = new MapView(state, (row) => source.neighbors(row).map((neighbor) => neighbor.row));
+  const actions = actionsOf(state, map);
+  const drawer = new Drawer();
+  const panels = new Panels(state, map, actions, () => drawer.setOpen(true));
+  new Legend(state);
+  new FilterBar(state);
+  new Details(state, source, () => overview(state), actions);
+  const toolbar = new Toolbar(map, state);
+  const search = new SearchBox(state, new Search(state), {
+    structure: (row) => {
+      state.open(row);
+      map.reveal(row, true);
+    },
+    category: actions.category,
+    all: (rows, query) => {
+      state.select(rows, query);
+      map.show(state.shownRows());
+    },
+  });
+  startKeyboard(state, map, search, (tool) => toolbar.choose(tool));
+  state.on(["selection"], () => {
+    if (state.selection === null) return;
+    panels.tabs.show("structures");
+    drawer.setOpen(true);
+  });
+  const help = byId("help") as HTMLDialogElement;
+  byId("help-button").addEventListener("click", () => help.showModal());
+  byId("help-close").addEventListener("click", () => help.close());
+  installHook(state, map);
+}
+
+async function main(): Promise<void> {
+  try {
+    const { state, source } = await read();
+    start(state, source);
+    document.documentElement.dataset.state = "ready";
+  } catch (error) {
+    document.documentElement.dataset.state = "error";
+    byId("loading-words").textContent = error instanceof Error ? error.message : String(error);
+    throw error;
+  }
+}
+
+void main();
