@@ -305,10 +305,10 @@ CLUSTERS = _table(
     _shares("species", pa.int32()),
     _shares("sources", pa.string()),
 )
-"""One row per cluster of a map. ``medoid`` is the fitted member with the least sum of squared distances to
-the others, ``x`` and ``y`` are its place; ``prototype`` and ``protostructure`` are the most frequent ones;
-``mutual_information``, ``ood_score``, ``outlier_score`` are means, ``nsites`` is a median; ``formulas``
-counts the different ones; ``species`` is the number of elements of a structure."""
+"""One row per cluster of a map. ``medoid`` is the fitted member, not one assigned afterwards, with the least
+sum of squared distances to the others, ``x`` and ``y`` are its place; ``prototype`` and ``protostructure``
+are the most frequent ones; ``mutual_information``, ``ood_score``, ``outlier_score`` are means, ``nsites`` is
+a median; ``formulas`` counts the different ones; ``species`` is the number of elements of a structure."""
 
 PROTOSTRUCTURES = _table(
     STRUCTURE_ID,

@@ -20,8 +20,8 @@ DESCRIPTOR = "descriptor"
 class Layer:
     """One layer of a network as a function of vectors.
 
-    `name` is "descriptor" for the vectors themselves, or the number of a hidden layer from 1 on, whose outputs
-    before the ReLU, without dropout, are the representation.
+    `name` is "descriptor" for the vectors themselves, or the number of a hidden layer from 1 on, whose
+    outputs before the ReLU, without dropout, are the representation.
     """
 
     def __init__(self, network: Network, name: str) -> None:

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "diffraction": "jobs.bench.diffraction",
     "ingest": "jobs.bench.ingest",
     "scale": "jobs.bench.scale",
+    "map": "jobs.bench.map",
     "spm": "jobs.bench.spm",
 }
 """Name of a benchmark -> the module whose `run` measures it."""

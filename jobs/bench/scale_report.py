@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ PREAMBLE = """# Scaling
 
 What a second worker brings, what a part costs besides its structures, and what that means for clusters
 and databases larger than any this was run on. Written by `make scale` from `crysift bench scale`. What is
-below "Simulated" was not measured.
+below "Simulated" was not measured, but for what is said of maps.
 
 A *part* is one Parquet file of a table and the unit of work: a worker reads it, computes, and commits its
 result. One driver hands the parts out, the dearest first, one to each worker at a time."""
@@ -57,10 +58,17 @@ CONCLUSION = """## What to do with a hundred million structures
   of these runs."""
 
 
+OF_MAPS = "<!-- figures:map -->\n<!-- /figures:map -->"
+"""Where `jobs.bench.map_report` writes."""
+
+
 def document(
     report: Mapping[str, Any], stages: Sequence[Workload], searches: Sequence[Search], drawing: str
 ) -> str:
-    """Lay out the whole document; ``drawing`` is the name of the file beside it."""
+    """Lay out the whole document; ``drawing`` is the name of the file beside it.
+
+    At its end is the empty block that `jobs.bench.map_report` fills.
+    """
     blocks = [
         PREAMBLE,
         "## Measured",
@@ -75,6 +83,7 @@ def document(
         f"![Efficiency over the rows of a part, for 100 to 10,000 workers]({drawing})",
         *_forecasts(searches),
         _conclusion(stages, searches),
+        OF_MAPS,
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -103,30 +112,30 @@ def _parts_taken_apart(stages: Sequence[Workload]) -> str:
             work, store = size * stage.per_structure, stage.costs.read + stage.costs.commit
             seconds = (stage.costs.dispatch, stage.costs.transport, store, work)
             share = work / sum(seconds)
-            rows.append((stage.name, f"{size:,}", *map(_duration, seconds), _percent(share)))
-    return _table(heading, rows)
+            rows.append((stage.name, f"{size:,}", *map(duration, seconds), _percent(share)))
+    return table(heading, rows)
 
 
 def _assumptions() -> str:
     lines = [
-        ("S3: a request takes", _duration(S3.latency)),
+        ("S3: a request takes", duration(S3.latency)),
         (
             "S3: a prefix, which is a table, serves",
             f"{S3.reads_per_second:,.0f} reads, {S3.writes_per_second:,.0f} writes/s",
         ),
         ("workers on a node, all lost when it dies", str(DISTURBANCES.workers_per_node)),
-        ("a node lives for", _duration(1 / DISTURBANCES.deaths_per_second)),
-        ("a lost worker is replaced after", _duration(DISTURBANCES.recovery)),
+        ("a node lives for", duration(1 / DISTURBANCES.deaths_per_second)),
+        ("a lost worker is replaced after", duration(DISTURBANCES.recovery)),
         ("slow workers", f"{_percent(DISTURBANCES.slow_share)}, {DISTURBANCES.slowness:g} times as slow"),
         ("work of a structure", "independent, log-normal with the measured mean and spread"),
     ]
-    return _table(("assumption", ""), lines)
+    return table(("assumption", ""), lines)
 
 
 def _served(stages: Sequence[Workload]) -> str:
     sizes = (PAGE_ROWS, 4 * PAGE_ROWS, 16 * PAGE_ROWS)
     heading = ("stage", *(f"parts of {size:,}" for size in sizes))
-    return _table(heading, [(stage.name, *(f"{stage.served(size):,}" for size in sizes)) for stage in stages])
+    return table(heading, [(stage.name, *(f"{stage.served(size):,}" for size in sizes)) for stage in stages])
 
 
 def _forecasts(searches: Sequence[Search]) -> Iterable[str]:
@@ -136,7 +145,7 @@ def _forecasts(searches: Sequence[Search]) -> Iterable[str]:
     for structures in STRUCTURES:
         rows = [_forecast(found) for found in searches if found.structures == structures]
         yield f"## {structures:,} structures"
-        yield _table(heading, rows)
+        yield table(heading, rows)
 
 
 def _forecast(found: Search) -> tuple[str, ...]:
@@ -145,12 +154,12 @@ def _forecast(found: Search) -> tuple[str, ...]:
         found.workload.name,
         found.workload.store,
         f"{found.workers:,}",
-        _duration(today.makespan),
+        duration(today.makespan),
         _percent(today.efficiency),
         _percent(today.driver),
         _bottleneck(today),
         f"{found.advised:,}",
-        _duration(best.makespan),
+        duration(best.makespan),
         _percent(best.efficiency),
         _bottleneck(best),
     )
@@ -216,7 +225,8 @@ def draw(searches: Sequence[Search], path: Path) -> None:
         figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
     for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)):
         if seconds >= 2 * size or (unit == "s" and seconds >= 1):
             count = seconds / size
@@ -228,19 +238,24 @@ def _percent(share: float) -> str:
     return f"{100 * share:.3g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a Markdown table."""
     lines = [heading, ["---"] * len(heading), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main(target: str, report: str) -> None:
-    """Write the document ``target``, and its drawing with the suffix .svg."""
+    """Write the document ``target``, and its drawing with the suffix .svg; what it says of maps stays."""
     path = Path(target)
+    of_maps = re.search(
+        OF_MAPS.replace("\n", ".*"), path.read_text("utf-8") if path.exists() else "", re.DOTALL
+    )
     loaded = json.loads(Path(report).read_text(encoding="utf-8"))
     stages = workloads(loaded)
     searches = [search(*case) for case in _cases(stages)]
     drawing = path.with_suffix(".svg")
-    path.write_text(document(loaded, stages, searches, drawing.name), encoding="utf-8")
+    text = document(loaded, stages, searches, drawing.name)
+    path.write_text(text.replace(OF_MAPS, of_maps.group() if of_maps else OF_MAPS), encoding="utf-8")
     draw(searches, drawing)
 
 

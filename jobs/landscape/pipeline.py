@@ -11,6 +11,7 @@ import numpy as np
 from engine.columns import contiguous
 from engine.errors import CrysiftError
 from engine.landscape.backend import Backend, backend_of
+from engine.landscape.hierarchy import OUTLIER
 from engine.landscape.model import MapModel, fit_map
 from engine.landscape.similarity import group_means
 from engine.landscape.storage import POINTS, FitTables
@@ -106,9 +107,10 @@ def sources_of(store: Store) -> tuple[Table, Table]:
 
 
 def medoids(model: MapModel, labels: NDArray[np.int32]) -> list[int]:
-    """Row of the fitted member of each cluster with the least sum of squared distances to the others.
+    """Row of the member of each cluster with the least sum of squared distances to the others.
 
-    That is the one next to the members' mean. ``labels`` (N,) are the clusters of the fitted structures.
+    That is the one next to the members' mean. ``labels`` (N,) are the clusters of the fitted structures, -1
+    for those that are not to be counted.
     """
     found = []
     for cluster, mean in enumerate(group_means(model.points, labels, model.hierarchy.count)):
@@ -202,7 +204,9 @@ def _clusters(
         return clusters
     say("summarising the clusters")
     model, rows = fit.read(request.settings)
-    middles = medoids(model, contiguous(rows["cluster"]).to_numpy())
+    assigned = contiguous(rows["assigned"]).to_numpy(zero_copy_only=False)
+    core = np.where(assigned, OUTLIER, contiguous(rows["cluster"]).to_numpy())
+    middles = medoids(model, core)
     summary = cluster_table(store, table, rows["structure_id"].take(middles).to_pylist())
     clusters.commit(
         _PART, summary, source_part=None, rows_in=len(summary), failed=0, cost=float(len(summary))

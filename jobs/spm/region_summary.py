@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import contiguous, fixed_size_values
-from engine.landscape.cluster import OUTLIER
+from engine.landscape.hierarchy import OUTLIER
 from engine.landscape.similarity import cosine_similarities
 from engine.schema import STATUS_OK
 from jobs.spm.regions import LEFT_OUT, clusters_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.landscape.cluster import OUTLIER
+from engine.landscape.hierarchy import OUTLIER
 from jobs.picture import picture
 from jobs.spm.maps.palette import cluster_colour, colour_of
 from jobs.spm.maps.quantities import OUTLIER as NO_CLUSTER

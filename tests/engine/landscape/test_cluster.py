@@ -144,7 +144,7 @@ def test_copies_of_a_point_do_not_make_outliers_of_all_others() -> None:
     assert np.median(found.outlier_scores[:300]) < 0.95
     assert np.ptp(np.quantile(by_rounding.outlier_scores[:300], [0.4, 0.8])) < 1e-5
     assert np.ptp(np.quantile(found.outlier_scores[:300], [0.4, 0.8])) > 0.01, "scores tell points apart"
-    assert np.array_equal(found.core, by_rounding.core)
+    assert np.array_equal(found.core < 0, by_rounding.core < 0)
 
 
 def test_one_group_is_one_cluster_only_where_that_is_allowed() -> None:
