@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures studies page scale reliability fault-table lock clean
+.PHONY: help screen test test-all check figures studies map page scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,12 @@ figures: .venv/installed-dev ## Measure, and write the figures into README.md an
 studies: .venv/installed-dev ## Study the diffraction network, and write figures and pictures into docs/diffraction.md.
 	$(BIN)/python -m jobs.studies.diffraction docs/diffraction.md
 	$(BIN)/python -m jobs.bench.readme docs/diffraction.md
+
+map: .venv/installed-dev ## Measure maps of up to 154,925 structures, and write README.md and docs/scale.md (half an hour).
+	mkdir -p build
+	$(BIN)/crysift bench map --source $(FIGURES_SOURCE) --json > build/map.json
+	$(BIN)/python -m jobs.bench.readme README.md build/map.json
+	$(BIN)/python -m jobs.bench.map_report docs/scale.md build/map.json
 
 page: ## Build the scripts of the page that `crysift report` writes (needs Node.js 20).
 	cd jobs/page && npm ci && npm run build

@@ -92,6 +92,8 @@ def crysift(
 
     crysift query "SELECT * FROM predictions_arise WHERE is_ood" --store mine
 
+    crysift map --store mine; crysift report --store mine    [dim]a page to explore it[/dim]
+
     crysift screen my-files/ --models arise,diffraction    [dim]two networks, side by side[/dim]
 
     crysift submit -- screen mp: --store s3://bucket/mp    [dim]the same on a Ray cluster[/dim]

@@ -32,6 +32,8 @@ SOAP = "Descriptor soap, which arise reads (lengths as multiples of d_NN)"
 DIFFRACTION = "Descriptor diffraction, which diffraction reads"
 NETWORK = "Bayesian network"
 INPUT = "Input"
+CLUSTERS = "Clusters (HDBSCAN)"
+EMBEDDING = "Embedding (UMAP)"
 RUNNING = "Running"
 OUTPUT = "Output"
 
@@ -228,6 +230,30 @@ Device = Annotated[
         "--device",
         help="Where networks, diffraction and SOAP by torch compute; auto: on GPUs where there are any.",
         rich_help_panel=RUNNING,
+    ),
+]
+Variance = Annotated[
+    float,
+    typer.Option(
+        help="Share of the variance in the principal components in which distances are taken.",
+        min=0.01,
+        max=1.0,
+        rich_help_panel=CLUSTERS,
+    ),
+]
+Assign = Annotated[
+    float,
+    typer.Option(
+        help="An outlier joins its most probable cluster from this probability on; 1 assigns none.",
+        min=0.0,
+        max=1.0,
+        rich_help_panel=CLUSTERS,
+    ),
+]
+Selection = Annotated[
+    Literal["eom", "leaf"],
+    typer.Option(
+        help="eom: the clusters that persist longest; leaf: the finest ones.", rich_help_panel=CLUSTERS
     ),
 ]
 MapBackend = Annotated[

@@ -29,7 +29,6 @@ from jobs.views import connect
 from models.batches import vectors_of
 from models.representations import Layer
 from models.stage import PredictArise
-from models.weights_file import load_model
 
 if TYPE_CHECKING:
     from connectors.settings import SourceSettings
@@ -111,14 +110,7 @@ def find_similar(
     without predictions, other weights than theirs, files without structures and more than `MAX_QUERIES`.
     """
     features, predictions = sources_of(store)
-    model = load_model(settings.weights)
-    if model.sha256 != predictions.fingerprint.model:
-        raise CrysiftError(
-            f"the predictions in {store.folder.url} were made with other weights than {settings.weights} "
-            f"(SHA-256 {str(predictions.fingerprint.model)[:12]}…, not {model.sha256[:12]}…): name them with "
-            "--weights"
-        )
-    layer = Layer(model.network, settings.layer)
+    layer = Layer.of(predictions, settings.layer, settings.weights)
     stages = _stages(features, predictions, settings.weights)
     with tempfile.TemporaryDirectory() as folder:
         asked = Store.open(f"{folder}/asked", create=True)

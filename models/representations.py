@@ -5,6 +5,8 @@ Reference: Leitherer et al., Nat. Commun. 12, 6234 (2021), Methods ("Unsupervise
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +14,10 @@ from numpy.typing import NDArray
 from engine.errors import CrysiftError
 from models.blocks import filled_blocks
 from models.network import Network, Perceptron
+from models.weights_file import load_model
+
+if TYPE_CHECKING:
+    from engine.store import Table
 
 DESCRIPTOR = "descriptor"
 """Name of the layer before the first: the descriptor itself."""
@@ -39,6 +45,20 @@ class Layer:
         self._number = layers[name]
         self.width = widths[self._number]
         """Components of a representation."""
+
+    @classmethod
+    def of(cls, predictions: Table, name: str, weights: str) -> Layer:
+        """Load a layer of the network that a table of predictions was made with; ``weights`` name it.
+
+        Raises CrysiftError where they are not those of the predictions.
+        """
+        model, made_with = load_model(weights), str(predictions.fingerprint.model)
+        if model.sha256 != made_with:
+            raise CrysiftError(
+                f"{predictions.folder.url} was made with other weights than {weights} (SHA-256 "
+                f"{made_with[:12]}…, not {model.sha256[:12]}…): name them with --weights"
+            )
+        return cls(model.network, name)
 
     @torch.inference_mode()
     def __call__(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:

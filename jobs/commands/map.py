@@ -1,15 +1,13 @@
 """`crysift map`: the map of a whole store: clusters and an embedding of all its structures."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from jobs import options
 from jobs.console import Console
 
-CLUSTERS = "Clusters (HDBSCAN)"
-EMBEDDING = "Embedding (UMAP)"
 FIT = "What the map is fitted to"
 
 
@@ -26,7 +24,7 @@ def map_command(
         int,
         typer.Option(
             help="Fit the map to so many structures, with all prototypes among them, if there are more; the "
-            "others are placed in it.",
+            "others are placed in it. A sample is less dense: ask for smaller clusters then.",
             min=2,
             rich_help_panel=FIT,
         ),
@@ -39,45 +37,26 @@ def map_command(
             rich_help_panel=FIT,
         ),
     ] = False,
-    variance: Annotated[
-        float,
-        typer.Option(
-            help="Share of the variance in the principal components in which distances are taken.",
-            min=0.01,
-            max=1.0,
-            rich_help_panel=FIT,
-        ),
-    ] = 0.95,
+    variance: options.Variance = 0.95,
     min_cluster_size: Annotated[
-        int, typer.Option(help="Structures of the smallest cluster.", min=2, rich_help_panel=CLUSTERS)
+        int, typer.Option(help="Structures of the smallest cluster.", min=2, rich_help_panel=options.CLUSTERS)
     ] = 25,
     min_samples: Annotated[
         int,
         typer.Option(
-            help="Neighbours that count for the density around a structure.", min=1, rich_help_panel=CLUSTERS
+            help="Neighbours that count for the density around a structure.",
+            min=1,
+            rich_help_panel=options.CLUSTERS,
         ),
     ] = 10,
-    assign: Annotated[
-        float,
-        typer.Option(
-            help="An outlier joins its most probable cluster from this probability on; 1 assigns none.",
-            min=0.0,
-            max=1.0,
-            rich_help_panel=CLUSTERS,
-        ),
-    ] = 0.1,
-    selection: Annotated[
-        Literal["eom", "leaf"],
-        typer.Option(
-            help="eom: the clusters that persist longest; leaf: the finest ones.", rich_help_panel=CLUSTERS
-        ),
-    ] = "eom",
+    assign: options.Assign = 0.1,
+    selection: options.Selection = "eom",
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="Compare smallest cluster sizes from 25 to 1000 first: clusters, outliers, stability.",
-            rich_help_panel=CLUSTERS,
+            help="Also compare smallest cluster sizes from 25 to 1000: clusters, outliers, stability.",
+            rich_help_panel=options.CLUSTERS,
         ),
     ] = False,
     protostructures: Annotated[
@@ -85,21 +64,26 @@ def map_command(
         typer.Option(
             "--protostructures/--no-protostructures",
             help="Determine the structure types (space group, Wyckoff positions), to describe clusters by.",
-            rich_help_panel=CLUSTERS,
+            rich_help_panel=options.CLUSTERS,
         ),
     ] = True,
     neighbors: Annotated[
         int,
-        typer.Option(help="Size of the neighbourhoods that are kept.", min=2, rich_help_panel=EMBEDDING),
+        typer.Option(
+            help="Size of the neighbourhoods that are kept.", min=2, rich_help_panel=options.EMBEDDING
+        ),
     ] = 30,
     min_dist: Annotated[
         float,
         typer.Option(
-            help="How near structures may come to one another.", min=0.0, max=1.0, rich_help_panel=EMBEDDING
+            help="How near structures may come to one another.",
+            min=0.0,
+            max=1.0,
+            rich_help_panel=options.EMBEDDING,
         ),
     ] = 0.1,
     seed: Annotated[
-        int, typer.Option(help="Of the embedding and the sample.", min=0, rich_help_panel=EMBEDDING)
+        int, typer.Option(help="Of the embedding and the sample.", min=0, rich_help_panel=options.EMBEDDING)
     ] = 0,
     weights: Annotated[
         str,

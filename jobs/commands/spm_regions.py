@@ -1,15 +1,12 @@
 """`crysift spm-regions`: regions of a structure without any class: clusters of its boxes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from jobs import options
 from jobs.console import Console
-
-CLUSTERS = "Clusters (HDBSCAN)"
-MAP = "Map (UMAP)"
 
 
 def spm_regions(
@@ -21,71 +18,59 @@ def spm_regions(
         str,
         typer.Option(
             help="What is clustered: the outputs of hidden layer 1, 2 or 3, or descriptor.",
-            rich_help_panel=CLUSTERS,
+            rich_help_panel=options.CLUSTERS,
         ),
     ] = "3",
     min_cluster: Annotated[
-        int, typer.Option(help="Boxes of the smallest cluster.", min=2, rich_help_panel=CLUSTERS)
+        int, typer.Option(help="Boxes of the smallest cluster.", min=2, rich_help_panel=options.CLUSTERS)
     ] = 10,
     min_samples: Annotated[
         int | None,
         typer.Option(
             help="Neighbours that count for the density around a box; as many as --min-cluster if not given.",
             min=1,
-            rich_help_panel=CLUSTERS,
+            rich_help_panel=options.CLUSTERS,
             show_default=False,
         ),
     ] = None,
-    assign: Annotated[
-        float,
-        typer.Option(
-            help="An outlier joins its most probable cluster from this probability on; 1 assigns none.",
-            min=0.0,
-            max=1.0,
-            rich_help_panel=CLUSTERS,
-        ),
-    ] = 0.1,
-    selection: Annotated[
-        Literal["eom", "leaf"],
-        typer.Option(
-            help="eom: the clusters that persist longest; leaf: the finest ones.", rich_help_panel=CLUSTERS
-        ),
-    ] = "eom",
+    assign: options.Assign = 0.1,
+    selection: options.Selection = "eom",
     single: Annotated[
-        bool, typer.Option("--single", help="All boxes may be one cluster.", rich_help_panel=CLUSTERS)
+        bool, typer.Option("--single", help="All boxes may be one cluster.", rich_help_panel=options.CLUSTERS)
     ] = False,
-    variance: Annotated[
-        float,
-        typer.Option(
-            help="Share of the variance in the principal components in which distances are taken.",
-            min=0.01,
-            max=1.0,
-            rich_help_panel=CLUSTERS,
-        ),
-    ] = 0.95,
+    variance: options.Variance = 0.95,
     max_uncertainty: Annotated[
         float | None,
         typer.Option(
             help="Leave out boxes of a higher mutual information, in nat.",
-            rich_help_panel=CLUSTERS,
+            rich_help_panel=options.CLUSTERS,
             show_default=False,
         ),
     ] = None,
     min_atoms: Annotated[
         int,
-        typer.Option(help="Leave out boxes of fewer atoms, as at surfaces.", rich_help_panel=CLUSTERS),
+        typer.Option(
+            help="Leave out boxes of fewer atoms, as at surfaces.", rich_help_panel=options.CLUSTERS
+        ),
     ] = 0,
     embed: Annotated[
-        bool, typer.Option("--map/--no-map", help="Embed the boxes in a plane.", rich_help_panel=MAP)
+        bool,
+        typer.Option("--map/--no-map", help="Embed the boxes in a plane.", rich_help_panel=options.EMBEDDING),
     ] = True,
     neighbors: Annotated[
-        int, typer.Option(help="Size of the neighbourhoods to keep.", min=2, rich_help_panel=MAP)
+        int,
+        typer.Option(help="Size of the neighbourhoods to keep.", min=2, rich_help_panel=options.EMBEDDING),
     ] = 50,
     min_dist: Annotated[
         float,
-        typer.Option(help="How near boxes may come to one another.", min=0.0, max=1.0, rich_help_panel=MAP),
+        typer.Option(
+            help="How near boxes may come to one another.",
+            min=0.0,
+            max=1.0,
+            rich_help_panel=options.EMBEDDING,
+        ),
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the map.", min=0, rich_help_panel=MAP)] = 0,
+    seed: Annotated[int, typer.Option(help="Of the map.", min=0, rich_help_panel=options.EMBEDDING)] = 0,
     weights: Annotated[
         str,
         typer.Option(
@@ -120,7 +105,8 @@ def spm_regions(
         from jobs.settings import ExecutionSettings
         from jobs.spm.pipeline import open_spm
         from jobs.spm.region_report import print_regions, report_regions
-        from jobs.spm.regions import RegionSettings, chosen_layer, find_regions
+        from jobs.spm.regions import RegionSettings, find_regions
+        from models.representations import Layer
 
         settings = RegionSettings(
             layer,
@@ -142,7 +128,7 @@ def spm_regions(
             recorded_run(opened, "spm-regions", settings.as_json(), bars) as (run, tell),
         ):
             regions = find_regions(opened, tables, settings, weights, backend)
-            seen = chosen_layer(tables, layer, weights)
+            seen = Layer.of(tables.grid, layer, weights)
             summary = report_regions(opened, tables, regions, seen, out, execution, tell)
             run.finish({name: summary[name] for name in ("boxes", "clustered_boxes", "outliers", "tables")})
         print_regions(console, summary)

@@ -23,7 +23,6 @@ from jobs.landscape.sample import choose, read_chosen
 from jobs.pipeline import derive
 from models.map_stage import MapStage
 from models.representations import Layer
-from models.weights_file import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,16 +62,10 @@ def map_store(
     few structures.
     """
     features, predictions = sources_of(store)
-    network = load_model(request.weights)
-    if network.sha256 != predictions.fingerprint.model:
-        raise CrysiftError(
-            f"the predictions in {store.folder.url} were made with other weights than {request.weights} "
-            f"(SHA-256 {str(predictions.fingerprint.model)[:12]}…, not {network.sha256[:12]}…): name them "
-            "with --weights"
-        )
+    layer = Layer.of(predictions, request.layer, request.weights)
     fit = _newest_fit(store, request, features) if request.update else None
     if fit is None:
-        fit = _fit(store, request, features, predictions, Layer(network.network, request.layer), say)
+        fit = _fit(store, request, features, predictions, layer, say)
     stage = MapStage(fit=fit, map_settings=request.settings, layer=request.layer, weights=request.weights)
     execution = replace(execution, add_table=True)
     table = derive(store, stage, features, execution, listener)

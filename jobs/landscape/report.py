@@ -73,10 +73,9 @@ def _summary(store: Store, tables: MapTables, swept: Table | None) -> dict[str, 
 def _trust(request: MapRequest, tables: MapTables) -> dict[str, float | None]:
     from jobs.landscape.trust import trustworthiness
     from models.representations import Layer
-    from models.weights_file import load_model
 
     model, _ = tables.fit.read(request.settings)
-    layer = Layer(load_model(request.weights).network, request.layer)
+    layer = Layer.of(tables.predictions, request.layer, request.weights)
     return trustworthiness(model, tables.features, tables.map, layer)
 
 

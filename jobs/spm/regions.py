@@ -18,13 +18,13 @@ from engine.landscape.embed import EmbedSettings, embed
 from engine.landscape.memory import check_memory
 from engine.schema import BOX_FACTS, SCHEMA_VERSION, SPM_REGIONS, STATUS_OK
 from engine.store import Fingerprint
+from models.representations import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from engine.store import Store, Table
     from jobs.spm.pipeline import SpmTables
-    from models.representations import Layer
 
 NAME = "spm_regions"
 REVISION = 2
@@ -84,7 +84,7 @@ def find_regions(
     """
     table = regions_table(store, tables, settings)
     parts = tables.grid.part_names()
-    layer = chosen_layer(tables, settings.layer, weights)
+    layer = Layer.of(tables.grid, settings.layer, weights)
     if table.part_names() == parts and not table.check_derived(tables.grid, parts).unsound:
         store.make_newest(table)
         return table
@@ -104,20 +104,6 @@ def regions_table(store: Store, tables: SpmTables, settings: RegionSettings) -> 
         NAME, SCHEMA_VERSION, REVISION, settings.as_json(), source.fingerprint.model, source.folder.name
     )
     return store.derived(fingerprint, allow_new=True)
-
-
-def chosen_layer(tables: SpmTables, layer: str, weights: str) -> Layer:
-    """Load a layer of the network that the boxes were classified with."""
-    from models.representations import Layer
-    from models.weights_file import load_model
-
-    model = load_model(weights)
-    if model.sha256 != tables.grid.fingerprint.model:
-        raise CrysiftError(
-            f"the boxes were classified with other weights than {weights} (SHA-256 "
-            f"{str(tables.grid.fingerprint.model)[:12]}…, not {model.sha256[:12]}…): name them with --weights"
-        )
-    return Layer(model.network, layer)
 
 
 def read_representations(tables: SpmTables, layer: Layer, settings: RegionSettings) -> Chosen:

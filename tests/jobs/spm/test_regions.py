@@ -19,7 +19,7 @@ from engine.store import Store
 from jobs.cli import app
 from jobs.spm.pipeline import SpmTables, run_spm
 from jobs.spm.region_summary import likeness, read_boxes, summarize_regions
-from jobs.spm.regions import LEFT_OUT, RegionSettings, chosen_layer, clusters_of, find_regions
+from jobs.spm.regions import LEFT_OUT, RegionSettings, clusters_of, find_regions
 from jobs.spm.regions_drawing import draw_map
 from jobs.spm.spacings import (
     BIN,
@@ -29,6 +29,7 @@ from jobs.spm.spacings import (
     read_distances,
     spacing_statistics,
 )
+from models.representations import Layer
 from models.weights_file import load_model, save_model
 from tests.jobs.spm.crystals import INLINE, request
 
@@ -87,7 +88,7 @@ def test_the_summary_tells_of_classes_and_likeness(analysis: tuple[Store, SpmTab
     store, tables = analysis
     regions = find_regions(store, tables, SETTINGS, "arise-quip")
     boxes = read_boxes(tables, regions)
-    alike = likeness(tables, chosen_layer(tables, "3", "arise-quip"), boxes)
+    alike = likeness(tables, Layer.of(tables.grid, "3", "arise-quip"), boxes)
     summary = summarize_regions(boxes, None, alike)
     rows = summary["clusters"]
     assert [row["boxes"] for row in rows] == sorted((row["boxes"] for row in rows), reverse=True)
@@ -136,7 +137,7 @@ def test_other_weights_than_those_of_the_boxes_are_refused(
 ) -> None:
     store, tables = analysis
     save_model(replace(load_model("arise-quip"), card={"note": "another"}), tmp_path / "other")
-    with pytest.raises(CrysiftError, match="classified with other weights"):
+    with pytest.raises(CrysiftError, match="made with other weights"):
         find_regions(store, tables, replace(SETTINGS, layer="1"), str(tmp_path / "other"))
 
 
