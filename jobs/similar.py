@@ -128,7 +128,8 @@ def find_similar(
 def nearest_of(queries: Vectors, blocks: Iterable[Block], count: int) -> Nearest:
     """Find the nearest of points that come in blocks to each of the queries (Q, width).
 
-    Equal distances are ordered by id. Finds fewer than ``count`` where there are no more.
+    Equal distances are ordered by id; of many at the last distance any may
+    be taken. Finds fewer than ``count`` where there are no more.
     """
     ids, distances = np.empty((len(queries), 0), object), np.empty((len(queries), 0))
     cosines = distances

@@ -16,7 +16,7 @@ from engine.errors import CrysiftError
 from engine.landscape.backend import EXACT_ON_GPU, Backend, optional_module
 from engine.landscape.hierarchy import OUTLIER, Hierarchy, outlier_scores
 from engine.landscape.memberships import Memberships, Points, SoftClustering
-from engine.landscape.memory import check_memory, clustering_bytes
+from engine.landscape.memory import check_memory, clustering_bytes, memberships_bytes
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ClusterSettings:
 
     @property
     def neighbors(self) -> int:
-        """The neighbours that count for the density around a vector, the vector among them."""
+        """The neighbours that count for the density around a vector."""
         return self.min_cluster_size if self.min_samples is None else self.min_samples
 
     def as_json(self) -> dict[str, Any]:
@@ -109,6 +109,7 @@ def cluster(
         check_memory("clustering", len(points), clustering_bytes(*points.shape))
     tree, core = (_on_gpu if backend == "cuml" else _on_cpu)(points, settings)
     hierarchy = Hierarchy.of(tree, core, settings.resolution)
+    check_memory("soft clustering of", len(points), memberships_bytes(hierarchy))
     memberships = SoftClustering(hierarchy, points)(points, hierarchy.branches, hierarchy.levels, core)
     scores = outlier_scores(hierarchy, hierarchy.branches, hierarchy.levels)
     found = assign_outliers(Clustering(core, core, memberships, scores), settings.assign_from)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from engine.errors import CrysiftError
 from engine.execution.capacity import available_memory
+
+if TYPE_CHECKING:
+    from engine.landscape.hierarchy import Hierarchy
 
 _CLUSTER_BYTES = 1500
 _COPIES = 3
@@ -18,6 +23,11 @@ def clustering_bytes(rows: int, components: int, clusters: int = 20) -> int:
     hdbscan 0.8.44 took 1.5 kB per row with 8 components and 1.8 kB with 32, for 6 clusters.
     """
     return rows * (_CLUSTER_BYTES + 8 * (_COPIES * components + 2 * clusters))
+
+
+def memberships_bytes(hierarchy: Hierarchy) -> int:
+    """Memory, bytes, of the densities at which every branch and every cluster part, and of marks for them."""
+    return 5 * len(hierarchy.above) * hierarchy.count
 
 
 def embedding_bytes(rows: int, components: int, neighbors: int) -> int:

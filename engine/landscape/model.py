@@ -33,6 +33,11 @@ class MapSettings:
     def neighbors(self, points: int) -> int:
         """Neighbours of each point that a map of so many needs; raises CrysiftError for too few points."""
         needed = max(self.embedding.neighbors, self.clustering.neighbors, NEIGHBORS_KEPT)
+        if points <= NEIGHBORS_KEPT:
+            raise CrysiftError(
+                f"a map needs at least {NEIGHBORS_KEPT + 1} structures with vectors, and there are {points}: "
+                "screen more"
+            )
         if points <= needed:
             raise CrysiftError(
                 f"{points} structures are too few for a map with {self.embedding.neighbors} neighbours and "
@@ -78,7 +83,7 @@ class MapModel:
         place in the hierarchy, and the place in the plane that its nearest fitted neighbours give it.
         """
         points = self.projection(vectors)
-        near = nearest(points, self.points, self.settings.neighbors(len(self.points)))
+        near = nearest(points, self.points, self.settings.neighbors(len(self.points)) + 1)
         branches, levels = self._joined(near)
         core = self.hierarchy.labels[branches]
         memberships = self._soft(points, branches, levels, core)
@@ -86,7 +91,7 @@ class MapModel:
         return Places(
             place(near.first(self.settings.embedding.neighbors), self.plane),
             assign_outliers(found, self.settings.clustering.assign_from),
-            near.first(NEIGHBORS_KEPT),
+            near.first(NEIGHBORS_KEPT + 1),
         )
 
     def _joined(self, near: Neighbors) -> tuple[Ints, NDArray[np.float64]]:

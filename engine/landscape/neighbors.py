@@ -14,6 +14,8 @@ from engine.landscape.backend import Backend, optional_module
 Points = NDArray[np.floating]
 _DISTANCES = 2**27
 """Numbers in one block of the matrix of distances: 512 MiB in single precision."""
+_DIFFERENCES = 2**22
+"""Numbers in one block of differences of vectors: 32 MiB."""
 _SPARE = 8
 """Candidates beyond those asked for, since single precision orders near ones wrongly."""
 _ROUNDING = 4.0
@@ -38,7 +40,8 @@ def nearest(queries: Points, points: Points, count: int, device: str = "cpu") ->
 
     PyTorch finds candidates in single precision on ``device``, and in double precision for queries where the
     rounding could have hidden a neighbour, as among nearly equal points. Distances and their order are
-    computed in double precision; equal ones are ordered by row. Raises CrysiftError for fewer points.
+    computed in double precision; equal ones are ordered by row, but of many points at the last distance any
+    may be taken. Raises CrysiftError for fewer points.
     """
     if count > len(points):
         raise CrysiftError(f"{count} neighbours are asked for among {len(points)} points: ask for fewer")
@@ -71,7 +74,7 @@ def _candidates(
     everywhere = torch.from_numpy(points.astype(kind)).to(device)
     squares = (everywhere * everywhere).sum(dim=1)
     largest = float(squares.max()) if len(points) else 0.0
-    size = max(_DISTANCES // max(len(points), 1), 1)
+    size = max(_DISTANCES * 4 // (kind.itemsize * max(len(points), 1)), 1)
     for start in range(0, len(queries), size):
         rows = slice(start, start + size)
         asked = torch.from_numpy(queries[rows].astype(kind)).to(device)
@@ -86,7 +89,7 @@ def neighbor_graph(points: Points, count: int, backend: Backend, seed: int = 0) 
     """Find the ``count`` nearest other points of each of the points (N, k).
 
     "torch" is exact, on a GPU where there is one; "cpu" is pynndescent's approximate search, whose time grows
-    little faster than N; "cuml" is exact up to 50,000 points, approximate (nn-descent) above.
+    little faster than N; "cuml" is exact, by brute force.
     """
     if count > len(points) - 1:
         raise CrysiftError(
@@ -127,8 +130,12 @@ def _ordered(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Candidates (Q, c) ordered by their exact distances (Q, c), equal ones by row."""
     candidates = np.sort(candidates, axis=1)
-    differences = points[candidates].astype(np.float64) - queries[:, None, :]
-    distances = np.sqrt(np.einsum("qck,qck->qc", differences, differences))
+    distances = np.empty(candidates.shape)
+    rows = max(_DIFFERENCES // max(candidates.shape[1] * points.shape[1], 1), 1)
+    for start in range(0, len(queries), rows):
+        block = slice(start, start + rows)
+        differences = points[candidates[block]].astype(np.float64) - queries[block, None, :]
+        distances[block] = np.sqrt(np.einsum("qck,qck->qc", differences, differences))
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(candidates, order, axis=1), np.take_along_axis(distances, order, axis=1)
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.columns import contiguous
 from engine.landscape.components import Projection
 from engine.landscape.hierarchy import OUTLIER, Hierarchy
-from engine.landscape.model import MapModel, MapSettings, Places
+from engine.landscape.model import NEIGHBORS_KEPT, MapModel, MapSettings, Places
+from engine.landscape.neighbors import Neighbors
 from engine.schema import MAP, MAP_AXES, MAP_POINTS, MAP_TREE, SCHEMA_VERSION, STATUS_OK
 from engine.store import Fingerprint
 
@@ -93,8 +95,12 @@ class FitTables(NamedTuple):
 
 
 def map_rows(ids: pa.Array, places: Places, fitted_ids: pa.Array, *, fitted: bool) -> pa.Table:
-    """Rows of the table `map` for the structures ``ids`` (B,); their neighbours are among ``fitted_ids``."""
+    """Rows of the table `map` for the structures ``ids`` (B,); their neighbours are among ``fitted_ids``.
+
+    An earlier version of a structure is not its neighbour.
+    """
     clusters, count = places.clusters, len(ids)
+    neighbors = _of_others(ids, places.neighbors, fitted_ids)
     columns = {
         "structure_id": ids,
         "status": pa.repeat(pa.scalar(STATUS_OK), count),
@@ -111,13 +117,22 @@ def map_rows(ids: pa.Array, places: Places, fitted_ids: pa.Array, *, fitted: boo
         "outlier_score": pa.array(clusters.outlier_scores),
         "neighbors": _structs(
             MAP.field("neighbors").type,
-            fitted_ids.take(pa.array(places.neighbors.indices.ravel())),
-            places.neighbors.distances,
+            fitted_ids.take(pa.array(neighbors.indices.ravel())),
+            neighbors.distances,
         ),
         "fitted": pa.repeat(pa.scalar(fitted), count),
     }
     arrays = [columns[field.name] if field.name in columns else pa.nulls(count, field.type) for field in MAP]
     return pa.table(arrays, schema=MAP)
+
+
+def _of_others(ids: pa.Array, near: Neighbors, fitted_ids: pa.Array) -> Neighbors:
+    """Leave out fitted structures of the same id, and so many in all that `NEIGHBORS_KEPT` are left."""
+    own = np.asarray(pc.fill_null(pc.index_in(ids, fitted_ids), -1))
+    order = np.argsort(near.indices == own[:, None], axis=1, kind="stable")[:, :NEIGHBORS_KEPT]
+    return Neighbors(
+        np.take_along_axis(near.indices, order, axis=1), np.take_along_axis(near.distances, order, axis=1)
+    )
 
 
 def _structs(kind: pa.ListType, first: pa.Array, second: NDArray[np.float32]) -> pa.Array:

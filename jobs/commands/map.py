@@ -133,6 +133,7 @@ def map_command(
     crysift map --store everything --sample 500000 --backend cuml
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from engine.errors import CrysiftError
         from engine.execution import Cluster
         from engine.landscape.cluster import ClusterSettings
         from engine.landscape.embed import EmbedSettings
@@ -148,5 +149,7 @@ def map_command(
         )
         request = MapRequest(layer, settings, sample, backend, weights, protostructures, update)
         execution = ExecutionSettings(executor, workers, add_table=True, cluster=Cluster(ray, dask))
+        if color and pictures is None:
+            raise CrysiftError("--color says what pictures show: name a folder for them with --pictures")
         drawn = None if pictures is None else Pictures(pictures, tuple(color or ()))
         map_and_report(console, store, request, execution, sweep=sweep, pictures=drawn)

@@ -47,10 +47,15 @@ def report(
     crysift report --store mp --column band_gap --column protostructures.space_group --budget 50MB
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        from engine.errors import CrysiftError
         from engine.store import Store
         from jobs.page.pack import ReportSettings, write_report
         from jobs.page.sizes import parse_size, size_text
 
+        if out.is_dir():
+            raise CrysiftError(
+                f"{out} is a folder: name the HTML file to write, such as {out / 'report.html'}"
+            )
         settings = ReportSettings(parse_size(budget), tuple(column or ()), title)
         summary = write_report(Store.open(store, create=False), out, settings)
         shown, left_out = summary["with_positions"], summary["without_positions"]
@@ -62,5 +67,10 @@ def report(
             console.say(
                 f"{left_out:,} have no room for their atoms: `crysift serve --store {store}` shows them, "
                 "or a larger --budget"
+            )
+        if summary["not_on_the_map"]:
+            console.say(
+                f"{summary['not_on_the_map']:,} structures have no place on the map yet: `crysift map --store"
+                f" {store} --update` places them, or without --update fits a new map"
             )
         console.finish(summary)

@@ -19,8 +19,8 @@ def cluster_label(row: Mapping[str, Any]) -> str:
     """Name a row of the table `CLUSTERS`: its number, and what many of its members are, with their share.
 
     That is the prototype that the network recognises, behind the anonymous formula; where most members are
-    out of distribution, the protostructure, or else the prototype that they are merely like, or the formula.
-    Where nothing is common, it is the formula of the structure in the middle.
+    out of distribution, the protostructure if it has any symmetry, or else the prototype that they are merely
+    like, or the formula. Where nothing is common, it is the formula of the structure in the middle.
     """
     for what, share in _common(row):
         if share >= TELLING_FROM:
@@ -37,11 +37,16 @@ def _common(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     title = titles().get(row["prototype"], row["prototype"])
     if title is not None and row["ood_fraction"] < UNKNOWN_FROM:
         yield before + title, row["prototype_share"]
-    if row["protostructure"] is not None:
+    if row["protostructure"] is not None and not _has_no_symmetry(row["protostructure"]):
         yield row["protostructure"], row["protostructure_share"]
     if title is not None:
         yield f"{before}like {title}", row["prototype_share"]
     yield formula["value"], formula["share"]
+
+
+def _has_no_symmetry(protostructure: str) -> bool:
+    """Whether a structure type is one of space group 1, which says no more than how many atoms there are."""
+    return protostructure.split("_")[2] == "1"
 
 
 def _joined(cluster: int, what: str, share: str) -> str:

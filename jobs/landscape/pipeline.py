@@ -16,11 +16,12 @@ from engine.landscape.model import MapModel, fit_map
 from engine.landscape.similarity import group_means
 from engine.landscape.storage import POINTS, FitTables
 from engine.schema import SCHEMA_VERSION
-from engine.store import Fingerprint
+from engine.store import Fingerprint, Superseded
 from engine.symmetry.stage import ProtostructureStage
 from jobs.landscape.clusters import cluster_table
 from jobs.landscape.sample import choose, read_chosen
 from jobs.pipeline import derive
+from jobs.views import add_view, open_connection
 from models.map_stage import MapStage
 from models.representations import Layer
 
@@ -63,8 +64,9 @@ def map_store(
     """
     features, predictions = sources_of(store)
     layer = Layer.of(predictions, request.layer, request.weights)
-    fit = _newest_fit(store, request, features) if request.update else None
-    if fit is None:
+    if request.update:
+        fit = _newest_fit(store, request, features, predictions)
+    else:
         fit = _fit(store, request, features, predictions, layer, say)
     stage = MapStage(fit=fit, map_settings=request.settings, layer=request.layer, weights=request.weights)
     execution = replace(execution, add_table=True)
@@ -80,8 +82,13 @@ def map_store(
 def sources_of(store: Store) -> tuple[Table, Table]:
     """Return the newest predictions of a store, after the vectors that they were made of.
 
-    Raises CrysiftError where there are none, and where some vectors have no predictions yet.
+    Raises CrysiftError where there are none, and where some structures have no predictions yet.
     """
+    if not store.existing("predictions_arise"):
+        raise CrysiftError(
+            f"{store.folder.url} holds no predictions to map: `crysift screen` makes them, or `crysift "
+            "featurize` and `crysift predict` of structures that it holds"
+        )
     predictions = store.latest("predictions_arise")
     source = predictions.fingerprint.source_table
     features = next((table for table in store.existing("features_soap") if table.folder.name == source), None)
@@ -90,13 +97,21 @@ def sources_of(store: Store) -> tuple[Table, Table]:
             f"{store.folder.url} holds {predictions.folder.name}, but not {source}, which it was made of: "
             "run `crysift screen` again with the settings of that screening"
         )
-    missing = predictions.missing(features)
+    missing = predictions.missing(store.structures)
     if missing:
         raise CrysiftError(
-            f"{len(missing)} parts of {features.folder.name} have no predictions yet: run the `crysift "
-            "screen` that made them again, or `crysift predict`"
+            f"{len(missing)} parts of the structures in {store.folder.url} have no predictions yet: run the "
+            "`crysift screen` that brought them again"
         )
     return features, predictions
+
+
+def _still_fitted(store: Store, table: Table) -> NDArray[np.object_]:
+    """Ids of the structures that a map was fitted to and that have not changed since."""
+    with open_connection(store) as connection:
+        add_view(connection, "map", table, table.part_names(), Superseded.of(store))
+        found = connection.sql("SELECT structure_id FROM map WHERE fitted").to_arrow_table()
+    return np.asarray(found["structure_id"].to_numpy(), object)
 
 
 def medoids(model: MapModel, labels: NDArray[np.int32]) -> list[int]:
@@ -119,10 +134,11 @@ def _fit(
     available = predictions.count().rows
     backend = backend_of(request.backend, min(request.sample, available))
     settings = _fit_settings(request, predictions, backend)
-    fit = FitTables.of(store, settings, features.fingerprint.model, features.folder.name)
+    fit = FitTables.of(store, settings, predictions.fingerprint.model, features.folder.name)
     if fit.complete():
         return fit
     chosen = choose(store, predictions, request.sample, request.settings.embedding.seed)
+    request.settings.neighbors(chosen.size)
     say(f"fitting a map to {chosen.size:,} of {chosen.available:,} structures: {DESCRIPTIONS[backend]}")
     ids, vectors = read_chosen(features, chosen, layer)
     plane = _known_plane(store, fit.points.fingerprint)
@@ -168,17 +184,24 @@ def _digest(*tables: Table) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _newest_fit(store: Store, request: MapRequest, features: Table) -> FitTables | None:
-    """Return the newest map of these settings, whatever structures there were when it was fitted."""
+def _newest_fit(store: Store, request: MapRequest, features: Table, predictions: Table) -> FitTables:
+    """Return the newest map of these settings, whatever structures there were when it was fitted.
+
+    Raises CrysiftError where there is none.
+    """
     asked = request.as_json()
+    made_of = (predictions.fingerprint.model, features.folder.name)
     for points in reversed(store.existing(POINTS)):
         found = points.fingerprint
         same = {name: found.settings.get(name) for name in asked} == asked
-        if same and found.source_table == features.folder.name:
+        if same and (found.model, found.source_table) == made_of:
             fit = FitTables.of(store, found.settings, found.model, features.folder.name)
             if fit.complete():
                 return fit
-    return None
+    raise CrysiftError(
+        f"{store.folder.url} has no map of layer {request.layer} with these settings to update: give those "
+        "of the map there is, or leave --update out to fit one"
+    )
 
 
 def _clusters(
@@ -198,9 +221,11 @@ def _clusters(
     say("summarising the clusters")
     model, rows = fit.read(request.settings)
     assigned = contiguous(rows["assigned"]).to_numpy(zero_copy_only=False)
-    core = np.where(assigned, OUTLIER, contiguous(rows["cluster"]).to_numpy())
-    middles = medoids(model, core)
-    summary = cluster_table(store, table, rows["structure_id"].take(middles).to_pylist())
+    labels = contiguous(rows["cluster"]).to_numpy()
+    changed = ~np.isin(rows["structure_id"].to_numpy(), _still_fitted(store, table))
+    gone = ~np.isin(labels, labels[~assigned & ~changed])  # clusters of which all members have changed
+    middles = medoids(model, np.where(assigned | (changed & ~gone), OUTLIER, labels))
+    summary = cluster_table(store, table, [rows["structure_id"][row].as_py() for row in middles])
     clusters.commit(
         _PART, summary, source_part=None, rows_in=len(summary), failed=0, cost=float(len(summary))
     )

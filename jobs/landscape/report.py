@@ -44,6 +44,8 @@ def map_and_report(
 ) -> None:
     """Make the map of a store, and say what came of it."""
     store = Store.open(url, create=False)
+    if pictures is not None:
+        pictures.folder.mkdir(parents=True, exist_ok=True)
     with (
         ProgressBars(console) as bars,
         execution.cluster.connected(),
@@ -51,10 +53,12 @@ def map_and_report(
     ):
         tables = map_store(store, request, execution, tell, console.note)
         swept = _sweep(store, request, tables, console) if sweep else None
-        summary = _summary(store, tables, swept) | {"trustworthiness": _trust(request, tables)}
-        summary["files"] = [] if pictures is None else list(map(str, _draw(store, tables, pictures, swept)))
+        summary = _summary(store, tables, swept) | {"trustworthiness": _trust(store, request, tables)}
         run.finish(summary)
     _print(console, store, tables, swept, summary)
+    summary["files"] = [] if pictures is None else list(map(str, _draw(store, tables, pictures, swept)))
+    for file in summary["files"]:
+        console.say(f"  picture {file}")
     console.finish(summary)
 
 
@@ -70,13 +74,13 @@ def _summary(store: Store, tables: MapTables, swept: Table | None) -> dict[str, 
     }
 
 
-def _trust(request: MapRequest, tables: MapTables) -> dict[str, float | None]:
+def _trust(store: Store, request: MapRequest, tables: MapTables) -> dict[str, float | None]:
     from jobs.landscape.trust import trustworthiness
     from models.representations import Layer
 
     model, _ = tables.fit.read(request.settings)
     layer = Layer.of(tables.predictions, request.layer, request.weights)
-    return trustworthiness(model, tables.features, tables.map, layer)
+    return trustworthiness(store, model, tables.features, tables.map, layer)
 
 
 def _asked(store: Store, tables: MapTables, sql: str, *values: object) -> pa.Table:
@@ -122,7 +126,6 @@ def _sweep_fingerprint(settings: SweepSettings, tables: MapTables) -> Fingerprin
 def _draw(store: Store, tables: MapTables, pictures: Pictures, swept: Table | None) -> list[Path]:
     from jobs.landscape.pictures import QUANTITIES, draw_maps
 
-    pictures.folder.mkdir(parents=True, exist_ok=True)
     files = draw_maps(store, tables.map, pictures.folder, pictures.show or QUANTITIES)
     if swept is not None:
         from jobs.landscape.sweep_picture import sweep_picture
@@ -156,6 +159,4 @@ def _print(
     width = max(map(len, summary["tables"])) + 1
     for name, place in summary["tables"].items():
         console.say(f"  {name:<{width}} {place}")
-    for file in summary["files"]:
-        console.say(f"  {'picture':<{width}} {file}")
     console.say(f"\nLook at it: crysift report --store {summary['store']}")

@@ -38,7 +38,7 @@ class Chosen(NamedTuple):
 class _Candidates(NamedTuple):
     part: NDArray[np.int32]
     row: NDArray[np.int64]
-    stratum: NDArray[np.int64]
+    stratum: NDArray[np.uint64]
     lot: NDArray[np.uint64]
 
 
@@ -88,7 +88,7 @@ def read_chosen(
 
 def _candidates(store: Store, predictions: Table, parts: list[str], seed: int) -> _Candidates:
     """Look at all current structures that have a prediction."""
-    superseded, strata = Superseded.of(store), dict[tuple[str, bool], int]()
+    superseded = Superseded.of(store)
     blocks = []
     for number, part in enumerate(parts):
         rows = predictions.read(part, ["structure_id", "status", "prototype", "is_ood"])
@@ -100,13 +100,13 @@ def _candidates(store: Store, predictions: Table, parts: list[str], seed: int) -
             _Candidates(
                 np.full(len(usable), number, np.int32),
                 usable["row"].to_numpy(),
-                np.array([strata.setdefault(kind, len(strata)) for kind in kinds], np.int64),
-                np.array([_lot(name, seed) for name in usable["structure_id"].to_pylist()], np.uint64),
+                np.array([_hash(f"{name} {is_ood}") for name, is_ood in kinds], np.uint64),
+                np.array([_hash(name, seed) for name in usable["structure_id"].to_pylist()], np.uint64),
             )
         )
     return _Candidates(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
 
 
-def _lot(structure_id: str, seed: int) -> int:
-    digest = hashlib.blake2b(structure_id.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
+def _hash(text: str, seed: int = 0) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8, key=seed.to_bytes(8, "little")).digest()
     return int.from_bytes(digest, "little")

@@ -35,7 +35,7 @@ class SweepSettings:
     sizes: tuple[int, ...] = SIZES
     """Smallest cluster sizes; those of more than half of the points are left out."""
     neighbors: int = 10
-    """Neighbours that count for the density around a point, the point among them; the same for all sizes."""
+    """Neighbours that count for the density around a point; the same for all sizes."""
     selection: Literal["eom", "leaf"] = "eom"
     assign_from: float = 0.10
     """Probability from which soft clustering assigns an outlier."""

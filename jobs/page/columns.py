@@ -168,7 +168,7 @@ def _column(named: Column, sql_type: str) -> Column:
     kind = "number" if sql_type.startswith("DECIMAL") else KINDS.get(sql_type)
     if kind is None:
         raise CrysiftError(
-            f"--column {named.name}: {named.view}.{named.sql} holds {sql_type.lower()}, no number, text or "
+            f"column {named.name}: {named.view}.{named.sql} holds {sql_type.lower()}, no number, text or "
             "truth value: name another column"
         )
     return replace(named, kind=kind)
@@ -204,4 +204,4 @@ def _unknown(views: dict[str, dict[str, str]], extra: set[str], name: str) -> st
     } | extra
     near = get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(near)}?" if near else f"the tables have {', '.join(sorted(known))}"
-    return f"--column {name}: no table has it with a row per structure, nor has any extra_json; {meant}"
+    return f"column {name}: no table has it with a row per structure, nor has any extra_json; {meant}"

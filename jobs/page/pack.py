@@ -66,6 +66,7 @@ def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str,
     template = Template.built()
     contents = pack(PageTables.of(store), template, settings)
     size = _write(out, template.render(contents.meta["title"], contents.html(), template.policy()))
+    run = contents.meta["run"]
     packed = contents.meta["structures"] or {"count": 0, "left_out": contents.meta["rows"]}
     return {
         "file": str(out),
@@ -73,6 +74,7 @@ def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str,
         "structures": contents.meta["rows"],
         "clusters": len(contents.meta["clusters"]),
         "columns": [column["name"] for column in contents.meta["columns"]],
+        "not_on_the_map": run["Structures in the store"] - contents.meta["rows"],
         "with_positions": packed["count"],
         "without_positions": packed["left_out"],
     }
@@ -105,7 +107,7 @@ def _without_structures(tables: PageTables, settings: ReportSettings) -> Content
         raise CrysiftError(f"{tables.map.folder.url} holds no rows: there is nothing to show")
     clusters = cluster_rows(tables)
     labels = {row["cluster"]: row["label"] for row in clusters}
-    contents = Contents({"version": 1, "title": settings.title or f"crysift · {tables.store.folder.name}"})
+    contents = Contents({"version": 1, "title": settings.title or tables.store.folder.name})
     encoded = [
         encode_column(tables.connection, column, f"column-{number}", labels)
         for number, column in enumerate(columns)

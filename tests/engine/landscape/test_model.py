@@ -83,5 +83,5 @@ def test_a_stored_map_places_as_the_one_that_was_stored(
 
 
 def test_too_few_structures_are_explained() -> None:
-    with pytest.raises(CrysiftError, match="10 structures are too few for a map with 10 neighbours"):
+    with pytest.raises(CrysiftError, match="needs at least 11 structures with vectors, and there are 10"):
         fit_map(np.zeros((10, 4), np.float32), SETTINGS, "torch")

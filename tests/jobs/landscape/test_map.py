@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase.io import write
 
 from engine.errors import CrysiftError
 from engine.landscape.cluster import ClusterSettings
@@ -19,7 +20,7 @@ from jobs.settings import ExecutionSettings
 from jobs.views import connect
 from models.representations import Layer
 from models.weights_file import load_model
-from tests.jobs.landscape.conftest import EACH, INLINE, KINDS, screen_into, write_crystals
+from tests.jobs.landscape.conftest import EACH, INLINE, KINDS, crystals, screen_into, write_crystals
 from tests.jobs.running import crysift
 
 SETTINGS = MapSettings(ClusterSettings(10, 5), EmbedSettings(neighbors=8))
@@ -125,7 +126,7 @@ def test_a_sample_is_fitted_and_the_rest_is_placed_beside_its_kind(store: Store)
     assert all(np.isfinite([row["x"], row["y"], row["outlier_score"]]).all() for row in placed)
     model, _ = tables.fit.read(SETTINGS)
     layer = Layer(load_model("arise-quip").network, "3")
-    trust = trustworthiness(model, tables.features, tables.map, layer)
+    trust = trustworthiness(store, model, tables.features, tables.map, layer)
     assert trust["placed"] is not None
     assert 0.7 < trust["placed"] <= 1.0
 
@@ -175,6 +176,48 @@ def test_other_clusters_keep_the_places(mapped: tuple[Store, MapTables]) -> None
     assert written(tables.map) == before
 
 
+def test_a_store_without_any_cluster_has_a_map_all_the_same(mapped: tuple[Store, MapTables]) -> None:
+    store, _ = mapped
+    none = replace(SETTINGS, clustering=ClusterSettings(100, 5))
+    tables = made(store, replace(REQUEST, settings=none))
+    rows = rows_of(tables.map)
+    assert {row["cluster"] for row in rows} == {-1}
+    assert all(np.isfinite([row["x"], row["outlier_score"]]).all() for row in rows)
+    assert rows_of(tables.clusters) == []
+
+
+def test_only_a_map_of_the_same_settings_can_be_updated(store: Store) -> None:
+    with pytest.raises(CrysiftError, match="no map of layer 3 with these settings to update"):
+        made(store, replace(REQUEST, update=True))
+
+
+def test_a_changed_structure_is_placed_anew_and_is_not_its_own_neighbour(tmp_path: Path) -> None:
+    write_crystals(tmp_path / "files", 30, seed=0)
+    store = screen_into(tmp_path / "files", tmp_path / "store")
+    made(store)
+    write(tmp_path / "files" / "copper-0.extxyz", crystals("copper", 30, seed=9))
+    screen_into(tmp_path / "files", tmp_path / "store")
+    updated = made(store, replace(REQUEST, update=True))
+    with connect(store) as connection:
+        rows = connection.sql("SELECT structure_id, fitted, neighbors FROM map").to_arrow_table().to_pylist()
+        medoids = connection.sql("SELECT medoid, fitted FROM clusters JOIN map ON medoid = structure_id")
+        assert all(fitted for name, fitted in medoids.fetchall() if "copper" not in name)
+    changed = [row for row in rows if not row["fitted"]]
+    assert len(rows) == 30 * len(KINDS)
+    assert len(changed) == 30
+    for row in changed:
+        names = [each["structure_id"] for each in row["neighbors"]]
+        assert len(names) == 10
+        assert row["structure_id"] not in names
+    model, _ = updated.fit.read(SETTINGS)
+    layer = Layer.of(updated.predictions, "3", "arise-quip")
+    trust = trustworthiness(store, model, updated.features, updated.map, layer)
+    assert trust["placed"] is not None
+    refitted = made(store)
+    model, _ = refitted.fit.read(SETTINGS)
+    assert trustworthiness(store, model, refitted.features, refitted.map, layer)["placed"] is None
+
+
 def test_the_descriptor_itself_can_be_mapped(store: Store) -> None:
     tables = made(store, replace(REQUEST, layer="descriptor"))
     assert tables.fit.points.fingerprint.settings["layer"] == "descriptor"
@@ -209,7 +252,7 @@ def test_what_is_missing_is_said(store: Store) -> None:
         made(store, replace(REQUEST, layer="9"))
     predictions = store.latest("predictions_arise")
     predictions.discard(min(predictions.part_names()))
-    with pytest.raises(CrysiftError, match=r"have no predictions yet|holds no table predictions_arise"):
+    with pytest.raises(CrysiftError, match=r"have no predictions yet|holds no predictions to map"):
         made(store)
 
 
