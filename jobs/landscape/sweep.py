@@ -88,7 +88,7 @@ def sweep(
     check_memory("clustering", len(points), clustering_bytes(*points.shape))
     report = tell or (lambda _done, _total: None)
     found = [
-        _judged(points, clusterer, settings.assign_from)
+        _judged(points, clusterer, settings.clustering(max(sizes)))
         for clusterer in _fitted(points, settings, sizes, 1.0)
     ]
     report(1, settings.resamples + 1)
@@ -123,10 +123,10 @@ def _fitted(points: Points, settings: SweepSettings, sizes: Sequence[int], share
             ).fit(exact)
 
 
-def _judged(points: Points, clusterer: Any, assign_from: float) -> _Judged:
+def _judged(points: Points, clusterer: Any, settings: ClusterSettings) -> _Judged:
     """Count, and see how firmly the members hold together."""
     labels = clusterer.labels_.astype(np.int32)
-    hierarchy = Hierarchy.of(clusterer.condensed_tree_.to_numpy(), labels)
+    hierarchy = Hierarchy.of(clusterer.condensed_tree_.to_numpy(), labels, settings.resolution)
     soft = SoftClustering(hierarchy, points)(points, hierarchy.branches, hierarchy.levels, labels)
     outlier, any_found = labels == OUTLIER, hierarchy.count > 0
     return _Judged(
@@ -134,7 +134,9 @@ def _judged(points: Points, clusterer: Any, assign_from: float) -> _Judged:
         {
             "clusters": hierarchy.count,
             "outlier_fraction": float(outlier.mean()),
-            "assigned_fraction": float((outlier & (soft.own >= assign_from)).mean()) if any_found else 0.0,
+            "assigned_fraction": float((outlier & (soft.own >= settings.assign_from)).mean())
+            if any_found
+            else 0.0,
             "largest": int(np.bincount(labels[~outlier], minlength=1).max()),
             "persistence": persistence(hierarchy, labels) if any_found else None,
         },
