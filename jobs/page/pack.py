@@ -61,11 +61,15 @@ class Contents:
 def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str, Any]:
     """Write the page; return its size in bytes and what it holds.
 
-    Raises CrysiftError where the store has no map, and where the budget is too small for its points.
+    Raises CrysiftError where the store has no map, where the budget is too small for its points, and where the
+    file cannot be written.
     """
     template = Template.built()
     contents = pack(PageTables.of(store), template, settings)
-    size = _write(out, template.render(contents.meta["title"], contents.html(), template.policy()))
+    try:
+        size = _write(out, template.render(contents.meta["title"], contents.html(), template.policy()))
+    except OSError as error:
+        raise CrysiftError(f"{out} cannot be written ({error.strerror}): name another file") from error
     run = contents.meta["run"]
     packed = contents.meta["structures"] or {"count": 0, "left_out": contents.meta["rows"]}
     return {

@@ -22,7 +22,7 @@ from tests.clusters.structures import ROWS_PER_PART, write_structures
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-KILLS = int(os.environ.get("CRYSIFT_KILLS", "20"))
+KILLS = int(os.environ.get("CRYSIFT_KILLS", "12"))
 STRUCTURES = 3000
 NODES = 2
 
