@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REVISION = 1
 ROWS_PER_PART = 65_536
 POINTS = "map_points"
+_ONLY = "part-00000"
 
 
 class FitTables(NamedTuple):
@@ -47,8 +48,10 @@ class FitTables(NamedTuple):
         return cls(*tables)
 
     def complete(self) -> bool:
-        """Whether the map was written to its end."""
-        return bool(self.axes.part_names())
+        """Whether the map was written to its end, and no part of it was taken away since."""
+        if not self.axes.part_names() or not self.tree.part_names():
+            return False
+        return self.points.count().rows == self.axes.footer(_ONLY).rows_in
 
     def write(self, model: MapModel, ids: pa.Array, places: Places) -> None:
         """Write a map of the structures ``ids`` (N,); the principal components come last, and complete it."""
@@ -63,8 +66,9 @@ class FitTables(NamedTuple):
                 "level": pa.array(model.hierarchy.levels[block]),
             }
             _commit(self.points, f"part-{part:05d}", pa.table(columns, schema=MAP_POINTS))
-        _commit(self.tree, "part-00000", _tree_rows(model.hierarchy))
-        _commit(self.axes, "part-00000", _axes_rows(model.projection))
+        _commit(self.tree, _ONLY, _tree_rows(model.hierarchy))
+        axes = _axes_rows(model.projection)
+        self.axes.commit(_ONLY, axes, source_part=None, rows_in=len(rows), failed=0, cost=float(len(axes)))
 
     def plane(self) -> NDArray[np.float32]:
         """Read the places (N, 2) of the fitted structures."""
@@ -78,7 +82,7 @@ class FitTables(NamedTuple):
         rows = pa.concat_tables([self.points.read(part) for part in self._parts()])
         points = contiguous(rows["point"])
         values = points.flatten().to_numpy().reshape(len(points), -1).astype(np.float32)
-        tree = self.tree.read("part-00000")
+        tree = self.tree.read(_ONLY)
         clusters = _numbers(tree, "cluster")
         chosen = np.flatnonzero(clusters != OUTLIER)
         hierarchy = Hierarchy(
@@ -88,7 +92,7 @@ class FitTables(NamedTuple):
             _numbers(tree, "birth"),
             chosen[np.argsort(clusters[chosen])],
         )
-        axes = np.array(self.axes.read("part-00000")["values"].to_pylist())
+        axes = np.array(self.axes.read(_ONLY)["values"].to_pylist())
         projection = Projection(axes[0], np.ascontiguousarray(axes[1:].T))
         core = _numbers(rows, "core_distance")
         return MapModel(settings, projection, values, core, hierarchy, _plane(rows)), rows.select(MAP.names)

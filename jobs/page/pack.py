@@ -61,8 +61,8 @@ class Contents:
 def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str, Any]:
     """Write the page; return its size in bytes and what it holds.
 
-    Raises CrysiftError where the store has no map, where the budget is too small for its points, and where the
-    file cannot be written.
+    Raises CrysiftError where the store has no map, where the budget is too small for its points, and where
+    the file cannot be written.
     """
     template = Template.built()
     contents = pack(PageTables.of(store), template, settings)
