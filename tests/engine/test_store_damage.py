@@ -1,6 +1,7 @@
 """Promises about damaged parts: every bit counts, damage is named, and derived parts are made again."""
 
 import pickle
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from engine.errors import CrysiftError
 from engine.store import DamagedPartError, Fingerprint, Store, Table
 from engine.store.encoding import decode_part, metadata_bytes, verify_part
+from engine.store.parallel import in_parallel
 from engine.store.verification import stored_parts, verify_parts
 from tests.engine.test_store import FINGERPRINT, commit, rows
 
@@ -218,3 +220,10 @@ def test_what_cannot_be_read_is_told_and_never_taken_away(filled: Store, table: 
     [verdict] = [v for v in verify_parts(stored_parts(filled)) if v.fault]
     assert (verdict.part, verdict.was_read, verdict.can_be_made_again) == ("part-a", False, False)
     assert "cannot be read" in verdict.fault
+
+
+def test_reading_many_parts_leaves_no_threads_behind_when_it_is_given_up() -> None:
+    before = threading.active_count()
+    reading = in_parallel(str.upper, [f"part-{n}" for n in range(100)], 4)
+    assert next(reading) == ("part-0", "PART-0")
+    assert threading.active_count() == before, "nothing is left for the collector to stop"
