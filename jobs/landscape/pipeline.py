@@ -16,17 +16,17 @@ from engine.landscape.model import MapModel, fit_map
 from engine.landscape.similarity import group_means
 from engine.landscape.storage import POINTS, FitTables
 from engine.schema import SCHEMA_VERSION
-from engine.store import Fingerprint, Superseded
+from engine.store import Fingerprint
 from engine.symmetry.stage import ProtostructureStage
 from jobs.landscape.clusters import cluster_table
+from jobs.landscape.joined import joined_tables
 from jobs.landscape.sample import choose, read_chosen
 from jobs.pipeline import derive
-from jobs.views import add_view, open_connection
 from models.map_stage import MapStage
 from models.representations import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -108,8 +108,7 @@ def sources_of(store: Store) -> tuple[Table, Table]:
 
 def _still_fitted(store: Store, table: Table) -> NDArray[np.object_]:
     """Ids of the structures that a map was fitted to and that have not changed since."""
-    with open_connection(store) as connection:
-        add_view(connection, "map", table, table.part_names(), Superseded.of(store))
+    with joined_tables(store, None, table) as connection:
         found = connection.sql("SELECT structure_id FROM map WHERE fitted").to_arrow_table()
     return np.asarray(found["structure_id"].to_numpy(), object)
 
@@ -153,14 +152,21 @@ def _known_plane(store: Store, fingerprint: Fingerprint) -> Singles | None:
     def besides_clusters(settings: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in settings.items() if not name.startswith("cluster_")}
 
-    for points in store.existing(POINTS):
-        found = points.fingerprint
-        same = besides_clusters(found.settings) == besides_clusters(fingerprint.settings)
-        if same and (found.model, found.source_table) == (fingerprint.model, fingerprint.source_table):
-            fit = FitTables.of(store, found.settings, found.model, str(found.source_table))
-            if fit.complete():
-                return fit.plane()
+    asked = besides_clusters(fingerprint.settings)
+    for fit in _fits(store, fingerprint.model, str(fingerprint.source_table)):
+        if besides_clusters(fit.points.fingerprint.settings) == asked:
+            return fit.plane()
     return None
+
+
+def _fits(store: Store, model: str | None, source: str) -> Iterator[FitTables]:
+    """Yield the complete maps of a network and a table of vectors, the newest first."""
+    for points in reversed(store.existing(POINTS)):
+        found = points.fingerprint
+        if (found.model, found.source_table) == (model, source):
+            fit = FitTables.of(store, found.settings, model, source)
+            if fit.complete():
+                yield fit
 
 
 DESCRIPTIONS: dict[Backend, str] = {
@@ -190,14 +196,10 @@ def _newest_fit(store: Store, request: MapRequest, features: Table, predictions:
     Raises CrysiftError where there is none.
     """
     asked = request.as_json()
-    made_of = (predictions.fingerprint.model, features.folder.name)
-    for points in reversed(store.existing(POINTS)):
-        found = points.fingerprint
-        same = {name: found.settings.get(name) for name in asked} == asked
-        if same and (found.model, found.source_table) == made_of:
-            fit = FitTables.of(store, found.settings, found.model, features.folder.name)
-            if fit.complete():
-                return fit
+    for fit in _fits(store, predictions.fingerprint.model, features.folder.name):
+        settings = fit.points.fingerprint.settings
+        if {name: settings.get(name) for name in asked} == asked:
+            return fit
     raise CrysiftError(
         f"{store.folder.url} has no map of layer {request.layer} with these settings to update: give those "
         "of the map there is, or leave --update out to fit one"
