@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
+from models.adaptive import AdaptiveDropout, AdaptivePasses, Passes
 from models.blocks import filled_blocks
+from models.confidence import Confidence
 from models.dropout import MonteCarloDropout, Uncertainty
 from models.network import Network
+
+if TYPE_CHECKING:
+    from models.weights_file import Model
 
 
 class Inferred(NamedTuple):
@@ -27,10 +32,29 @@ class Inference:
     safe to share between threads.
     """
 
-    def __init__(self, network: Network, passes: int, seed: int, device: str = "cpu") -> None:
-        """Draw the dropout masks of `passes` sampled networks from `seed`."""
+    def __init__(
+        self,
+        network: Network,
+        passes: Passes,
+        seed: int,
+        device: str = "cpu",
+        confidence: Confidence | None = None,
+    ) -> None:
+        """Draw the dropout masks of `passes` sampled networks from `seed`; `confidence` is the model's."""
         self._network = deepcopy(network).to(device).eval()
-        self._dropout = MonteCarloDropout(self._network.head, passes, seed, device)
+        confidence = confidence or Confidence()
+        head = self._network.head
+        self._dropout: MonteCarloDropout | AdaptiveDropout
+        if isinstance(passes, AdaptivePasses):
+            self._dropout = AdaptiveDropout(head, passes, seed, confidence, device)
+        else:
+            temperature = confidence.temperature
+            self._dropout = MonteCarloDropout(head, passes, seed, device, temperature=temperature)
+
+    @classmethod
+    def of(cls, model: Model, passes: Passes, seed: int, device: str = "cpu") -> Self:
+        """Sample the network of a model, at the model's temperature."""
+        return cls(model.network, passes, seed, device, model.confidence)
 
     @torch.inference_mode()
     def __call__(self, vectors: Tensor) -> Inferred:

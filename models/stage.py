@@ -23,14 +23,16 @@ from engine.schema import (
 from engine.spm.grid import Grid
 from engine.stage import BatchFunction, Device, Resources, Stage, decided
 from engine.store import Fingerprint
+from models import DEFAULT_WEIGHTS
 from models.batches import usable_rows, vectors_of, with_failed_rows
 from models.convnet import ConvNet
 from models.network import Perceptron
-from models.weights_file import load_model, model_digest, model_metadata, model_shape
+from models.weights_file import load_model, model_confidence, model_digest, model_metadata, model_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from models.adaptive import Passes
     from models.dropout import Uncertainty
     from models.ood import OodScores
 
@@ -54,8 +56,8 @@ class PredictStage(Stage):
     engine: ClassVar[Literal["ray"]] = "ray"
     cluster_from: ClassVar[float] = 1500.0
 
-    passes: int = 1000
-    """T, stochastic forward passes per structure."""
+    passes: Passes = 1000
+    """T, stochastic forward passes per structure, or as many as its decisions ask for."""
     seed: int = 0
     weights: str
     """Name of a shipped model, or path of a folder that `crysift train` wrote."""
@@ -67,7 +69,8 @@ class PredictStage(Stage):
     """Where to compute; "auto" takes a GPU if there is one. Not part of the fingerprint."""
 
     def __post_init__(self) -> None:
-        _check("passes", self.passes, 1, 1_000_000)
+        if isinstance(self.passes, int):
+            _check("passes", self.passes, 1, 1_000_000)
         _check("seed", self.seed, 0, 2**63 - 1)
         _check("top", self.top, 1, 1000)
         _check("alpha", self.alpha, 0.0, 1.0)
@@ -98,7 +101,13 @@ class PredictStage(Stage):
 
     def settings(self) -> dict[str, Any]:
         """Everything besides the weights that determines the numbers on one kind of machine."""
-        return {"passes": self.passes, "seed": self.seed, "top": self.top, "alpha": self.alpha}
+        passes = self.passes
+        return {
+            "passes": passes if isinstance(passes, int) else passes.settings(model_confidence(self.weights)),
+            "seed": self.seed,
+            "top": self.top,
+            "alpha": self.alpha,
+        }
 
     def model_hash(self) -> str:
         """SHA-256 of the weights."""
@@ -134,7 +143,7 @@ class PredictStage(Stage):
         self._metadata()
         device = self.placed(on_gpu=torch.cuda.is_available).device
         model = load_model(self.weights)
-        inference = Inference(model.network, self.passes, self.seed, device)
+        inference = Inference.of(model, self.passes, self.seed, device)
         ood = OutOfDistribution(model.reference, device)
 
         def predict(batch: pa.Table) -> pa.Table:
@@ -143,7 +152,7 @@ class PredictStage(Stage):
             columns = {
                 **self._class_columns(uncertainty, model.labels),
                 **_ood_columns(ood(points), model.labels, self.alpha),
-                "n_passes": pa.repeat(pa.scalar(self.passes, pa.int32()), len(points)),
+                "n_passes": pa.array(uncertainty.passes),
                 "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
             }
             return with_failed_rows(batch, usable, columns, self.writes)
@@ -175,7 +184,7 @@ class PredictArise(PredictStage):
     vectors: ClassVar[str] = "SOAP vectors"
     vector_type: ClassVar[pa.DataType] = FEATURE_TYPE
 
-    weights: str = "arise-quip"
+    weights: str = DEFAULT_WEIGHTS["arise"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +239,7 @@ class PredictDiffraction(PredictStage):
     vectors: ClassVar[str] = "diffraction fingerprints"
     vector_type: ClassVar[pa.DataType] = IMAGE_TYPE
 
-    weights: str = "diffraction-single"
+    weights: str = DEFAULT_WEIGHTS["diffraction"]
 
 
 PREDICTIONS: dict[str, type[PredictStage]] = {

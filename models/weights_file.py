@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from engine.errors import CrysiftError
+from models.confidence import Confidence
 from models.convnet import ConvNet, ConvNetShape
 from models.network import Network, Perceptron, PerceptronShape, Shape
 from models.ood import Reference
@@ -24,7 +26,13 @@ WEIGHTS = Path(__file__).with_name("weights")
 MODEL_FILE = "model.safetensors"
 DIGEST_FILE = "model.sha256"
 CARD_FILE = "README.md"
-FORMAT = 3
+MODELS_VARIABLE = "CRYSIFT_MODELS"
+"""Environment variable with the folders of a user's models, separated as in PATH."""
+FORMAT = 4
+WITHOUT_CONFIDENCE = 3
+"""The format before temperatures: it is read as a model at temperature 1."""
+LONGEST_HEAD = 100_000_000
+"""Bytes of a safetensors file's head, at most: its own limit."""
 _METADATA_KEY = "crysift"
 
 
@@ -46,7 +54,8 @@ class Model:
     """A trained network with everything that a prediction needs.
 
     `features` are the settings of the descriptor that it reads, `card` what is known about it (data,
-    accuracies, versions), `sha256` identifies the file that it was loaded from.
+    accuracies, versions), `sha256` identifies the file that it was loaded from. `confidence` is what
+    calibration says about the probabilities.
     """
 
     network: Network
@@ -55,6 +64,7 @@ class Model:
     reference: Reference
     card: dict[str, Any]
     sha256: str = ""
+    confidence: Confidence = field(default_factory=Confidence)
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -65,22 +75,33 @@ class Model:
             "shape": asdict(self.network.shape),
             "labels": list(self.labels),
             "features": self.features,
+            "confidence": asdict(self.confidence),
             "card": self.card,
         }
 
 
-def model_folder(weights: str | Path) -> Path:
-    """Find a model by the name of a shipped one, which comes first, or the path of a folder.
+def model_libraries() -> list[Path]:
+    """Folders of models that have a name: the shipped ones, then the user's, in `MODELS_VARIABLE`."""
+    own = os.environ.get(MODELS_VARIABLE, "").split(os.pathsep)
+    return [WEIGHTS, *(Path(folder).expanduser() for folder in own if folder)]
 
-    Raises CrysiftError where there is none.
+
+def model_folder(weights: str | Path) -> Path:
+    """Find a model by its name in one of the libraries, the shipped one first, or by the path of a folder.
+
+    A `Path`, and a text with a separator, as in ``./arise``, is no name. Raises CrysiftError where there is
+    no model.
     """
-    for folder in (WEIGHTS / str(weights), Path(weights)):
+    libraries = model_libraries()
+    is_name = isinstance(weights, str) and Path(weights).name == weights
+    named = [library / weights for library in libraries] if is_name else []
+    for folder in (*named, Path(weights)):
         if (folder / MODEL_FILE).is_file():
             return folder
-    shipped = ", ".join(sorted(entry.parent.name for entry in WEIGHTS.glob(f"*/{MODEL_FILE}"))) or "none"
+    found = {entry.parent.name: None for library in libraries for entry in library.glob(f"*/{MODEL_FILE}")}
     raise CrysiftError(
-        f"there is no model {str(weights)!r}: name a folder that `crysift train` wrote, "
-        f"or one of the shipped models ({shipped})"
+        f"there is no model {str(weights)!r}: name a folder that `crysift train` wrote, or one of the models "
+        f"that are shipped or in a folder of ${MODELS_VARIABLE} ({', '.join(sorted(found)) or 'none'})"
     )
 
 
@@ -104,6 +125,11 @@ def model_metadata(weights: str | Path) -> dict[str, Any]:
 def model_shape(weights: str | Path) -> Shape:
     """Read what determines the layers of a model's network."""
     return _shape(model_metadata(weights))
+
+
+def model_confidence(weights: str | Path) -> Confidence:
+    """Read what calibration says about a model's network."""
+    return _confidence(model_metadata(weights))
 
 
 def save_model(model: Model, folder: Path) -> str:
@@ -151,11 +177,19 @@ def _cached_metadata(path: Path, modified: int) -> dict[str, Any]:  # noqa: ARG0
 
 def _metadata(file: IO[bytes], path: Path) -> dict[str, Any]:
     """Read the head of a safetensors file: eight bytes of length, then JSON."""
-    head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    metadata: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
-    if metadata.get("format") != FORMAT:
+    length = int.from_bytes(file.read(8), "little")
+    try:
+        head = json.loads(file.read(length)) if length <= LONGEST_HEAD else {}
+        metadata: dict[str, Any] = json.loads(head.get("__metadata__", {}).get(_METADATA_KEY, "{}"))
+    except (ValueError, TypeError, AttributeError) as error:
         raise CrysiftError(
-            f"{path} has model format {metadata.get('format')}, this version of crysift reads {FORMAT}: "
+            f"{path} cannot be read as a safetensors file of crysift ({error}): is it complete, and no "
+            "pointer of Git LFS?"
+        ) from error
+    if metadata.get("format") not in {WITHOUT_CONFIDENCE, FORMAT}:
+        raise CrysiftError(
+            f"{path} has model format {metadata.get('format')}, this version of crysift reads "
+            f"{WITHOUT_CONFIDENCE} and {FORMAT}: "
             "train the model again, or use the version that wrote it"
         )
     return metadata
@@ -178,6 +212,10 @@ def _shape(metadata: dict[str, Any]) -> Shape:
     return _architecture(metadata).shape(**values)
 
 
+def _confidence(metadata: dict[str, Any]) -> Confidence:
+    return Confidence(**metadata.get("confidence", {}))
+
+
 def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], digest: str) -> Model:
     network = _architecture(metadata).network(_shape(metadata))
     prefix = "network."
@@ -192,5 +230,11 @@ def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], diges
         calibration_classes=tensors["reference.calibration_classes"].long().numpy(),
     )
     return Model(
-        network, tuple(metadata["labels"]), metadata["features"], reference, metadata["card"], digest
+        network=network,
+        labels=tuple(metadata["labels"]),
+        features=metadata["features"],
+        reference=reference,
+        card=metadata["card"],
+        sha256=digest,
+        confidence=_confidence(metadata),
     )

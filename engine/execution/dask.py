@@ -205,8 +205,23 @@ def _clients(plan: StagePlan) -> Iterator[tuple[Client, HostedWorkers | None]]:
             with hosted(plan) as (client, workers):
                 yield client, workers
         else:
-            with _local_cluster(plan) as cluster, Client(cluster, set_as_default=False) as client:
+            with _own_cluster(plan) as client:
                 yield client, None
+
+
+@contextmanager
+def _own_cluster(plan: StagePlan) -> Iterator[Client]:
+    """Start workers on this machine; they end with the context.
+
+    When it closes, all results are there: workers that a busy machine lets end too slowly are no failure.
+    """
+    cluster = _local_cluster(plan)
+    try:
+        with Client(cluster, set_as_default=False) as client:
+            yield client
+    finally:
+        with suppress(TimeoutError):
+            cluster.close()
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.markdown import markdown_table
 from models.convnet import ConvNet
 from models.network import Perceptron
+from models.training.extension_card import extension_card
 from models.weights_file import CARD_FILE, Model, load_model, save_model
 
 ARISE = """\
@@ -26,23 +28,35 @@ weights are used.
 
 ## Training data
 
-{vectors:,} vectors of pristine structures made from `models/data/prototypes.json`; no defective
-structure was trained on. SHA-256 of the vectors: `{data_hash}`.
+{vectors:,} vectors of structures made from `models/data/prototypes.json`. {defects}{pieces}
+SHA-256 of the vectors: `{data_hash}`.
+
+Pristine structures are seen through descriptors with other cutoffs, scales and smearings than the one
+that is read: smearing convolves the density with a Gaussian, as thermal motion does, and a scale below 1
+is a d_NN that disorder has shortened; in mixed vectors each pair of species has a scale of its own.
 
 {settings}
 * best epoch {best_epoch}, validation accuracy {validation:.2f} %
 
-The published protocol is a constant learning rate of 2.16e-4 and no `sparsity`. Here the learning rate
-falls along a cosine, and `sparsity` is the weight of the mean hidden activation in the loss: it leaves
-more hidden units at zero, which inference skips.
+The published protocol is a grid of cutoffs, σ and scales without smearing, a constant learning rate of
+2.16e-4 and no `sparsity`. Here the learning rate falls along a cosine, and `sparsity` is the weight of the
+mean hidden activation in the loss: it leaves more hidden units at zero, which inference skips.
 
 ## Accuracy
 
 Percent correct. Defective structures: {draws} random draws of each of 588 structures (three supercells
-of every prototype, periodic and as clusters, and the nanotubes); δ is the largest displacement per
-coordinate in units of d_NN, η the share of atoms removed; mean of {passes} dropout passes.
+of every prototype, periodic and as clusters, and the nanotubes), with a seed of their own; δ is the
+largest displacement per coordinate in units of d_NN, η the share of atoms removed; mean of {passes}
+dropout passes.
 
 {accuracies}
+
+## Calibration
+
+Expected calibration error ({bins} bins) and log loss on these structures, before and after all logits were
+divided by the temperature {temperature:.3f}, which was chosen on other draws:
+
+{calibration_table}
 
 ## Out of distribution
 
@@ -145,6 +159,8 @@ def versions() -> dict[str, str]:
 def card_text(model: Model) -> str:
     """Write the card as Markdown, from what is stored with the model."""
     card = model.card
+    if "extensions" in card:
+        return extension_card(model)
     shared = {
         "classes": model.network.shape.classes,
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
@@ -173,13 +189,52 @@ def card_text(model: Model) -> str:
 
 
 def _of_arise(network: Perceptron, card: dict[str, Any]) -> dict[str, Any]:
-    settings = card["settings"]
+    settings, calibration = card["settings"], card["results"]["calibration"]
+    recipe = settings["recipe"]
     return {
         "layers": " → ".join(map(str, network.shape.widths)),
-        "settings": _settings({**settings["grid"], **settings["optimisation"]}),
+        "defects": _defects(recipe),
+        "pieces": _pieces(recipe),
+        "settings": _settings({**recipe["grid"], **settings["optimisation"]}),
         "draws": settings["draws"],
         "accuracies": _accuracies(card["results"]["accuracies"]),
+        "bins": calibration["bins"],
+        "temperature": calibration["temperature"],
+        "calibration_table": _calibration(calibration),
     }
+
+
+def _defects(recipe: dict[str, Any]) -> str:
+    """What the card says of the defective structures that were trained on."""
+    if not recipe["draws"]:
+        return "No defective structure was\ntrained on."
+    strongest = recipe["strongest"]
+    return (
+        f"Besides pristine ones\nthere are {recipe['draws']} random variants of each of the 588 structures "
+        "that the tests below are made from (other\n"
+        f"draws): displacements up to {100 * strongest['displacement']:g} % of d_NN, up to "
+        f"{100 * strongest['vacancies']:g} % of the atoms missing, or both."
+    )
+
+
+def _pieces(recipe: dict[str, Any]) -> str:
+    """What the card says of the pieces that were trained on."""
+    if not recipe.get("pieces"):
+        return ""
+    return (
+        f"\nAmong them are those of {recipe['pieces']} pieces of every periodic prototype, cut out of the "
+        "crystal by a box\nwith random edges and a random corner, without periodicity."
+    )
+
+
+def _calibration(figures: dict[str, Any]) -> str:
+    heading = ("set", "error before, %", "after, %", "log loss before", "after")
+    rows = []
+    for name, of_set in {"all": figures["all"], **figures["sets"]}.items():
+        before, after = of_set["before"], of_set["after"]
+        errors = (f"{100 * each['calibration_error']:.2f}" for each in (before, after))
+        rows.append([name, *errors, *(f"{each['log_loss']:.4f}" for each in (before, after))])
+    return markdown_table(heading, rows)
 
 
 def _of_diffraction(model: Model, network: ConvNet, card: dict[str, Any]) -> dict[str, Any]:
@@ -224,14 +279,14 @@ def _light(brightness: float) -> str:
 
 def _beside_spglib(judged: dict[str, dict[str, Any]], spglib: dict[str, dict[str, float]]) -> str:
     rows = [["set", "structures", "% correct", "wrong", "dropout off", "spglib loose, %", "tight, %"]]
-    rows.append(["---"] * len(rows[0]))
     for name, verdict in judged.items():
         total, right = verdict["structures"], verdict["right"]
         found = spglib.get("pristine" if name == "pristine, held out" else name, {})
         wrong = (total - right, total - verdict["right_without_dropout"])
         shares = [f"{100 * share:.2f}" for share in found.values()] or [""] * 2
         rows.append([name, f"{total:,}", f"{100 * right / total:.2f}", *map(str, wrong), *shares])
-    return _table(rows)
+    heading, *body = rows
+    return markdown_table(heading, body)
 
 
 def _mistakes(judged: dict[str, dict[str, Any]]) -> str:
@@ -258,12 +313,8 @@ def _accuracies(accuracies: dict[str, float]) -> str:
 def _detection(table: dict[str, dict[str, dict[str, float]]]) -> str:
     known = list(next(iter(table.values())))
     rows = [["score", *(f"{name}: {figure}" for name in known for figure in ("AUROC", "false alarms"))]]
-    rows.append(["---"] * len(rows[0]))
     for score, row in table.items():
         figures = (row[name][figure] for name in known for figure in ("auroc", "false_alarms"))
         rows.append([f"`{score}`", *(f"{figure:.3f}" for figure in figures)])
-    return _table(rows)
-
-
-def _table(rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    heading, *body = rows
+    return markdown_table(heading, body)

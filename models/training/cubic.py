@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.structure import Structure
-from models.training.defects import random_generator
+from models.training.randomness import random_generator
 
 Floats = NDArray[np.float64]
 

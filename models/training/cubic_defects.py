@@ -14,7 +14,8 @@ from engine.descriptors.diffraction.standard_cell import StandardCell, standard_
 from engine.errors import CrysiftError
 from engine.structure import Structure
 from models.training.cubic import element_symbols
-from models.training.defects import random_generator, remaining_sites
+from models.training.defects import remaining_sites
+from models.training.randomness import random_generator
 
 
 @dataclass(frozen=True)

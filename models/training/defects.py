@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from engine.descriptors.soap import SoapSettings, soap_vector
 from engine.errors import CrysiftError
 from engine.structure import Structure
-from models.prototypes import prototypes
-from models.training.replicas import label_of
+from models.prototypes import Prototype, prototypes
+from models.training.randomness import random_generator
+from models.training.replicas import name_of
 
 DRAWS = 10
 """Random draws per structure and kind of defect (Leitherer et al., Nat. Commun. 12, 6234 (2021))."""
@@ -43,36 +44,61 @@ class Defect:
         return ", ".join(f"{sign} {100 * share:g} %" for sign, share in shares if share) or "pristine"
 
 
-def nearest_neighbor_distances() -> dict[str, float]:
-    """d_NN, Å, of every prototype: the most frequent distance to the nearest atom of any species."""
-    return {
-        prototype.label: soap_vector(
-            prototype.positions,
-            np.zeros(len(prototype.species), np.int64),
-            prototype.lattice,
-            np.array(prototype.periodic),
-            SoapSettings(),
-        ).d_nn_min
-        for prototype in prototypes()
-    }
+VALIDATION_SEED = 77
+"""Of structures that networks are compared by, and nothing is trained on."""
+BENCHMARK_DEFECTS = (
+    *(Defect(displacement=share) for share in (0.001, 0.006, 0.01, 0.02, 0.04, 0.07, 0.10)),
+    *(Defect(vacancies=share) for share in (0.01, 0.05, 0.10, 0.20, 0.25, 0.30)),
+    Defect(0.001, 0.01),
+    Defect(0.006, 0.05),
+    Defect(0.01, 0.10),
+    Defect(0.02, 0.15),
+    Defect(0.04, 0.20),
+    Defect(0.07, 0.25),
+    Defect(0.10, 0.30),
+)
+"""The kinds of the published accuracy table (Leitherer et al. 2021, Table 2 and Supplementary Tables)."""
+
+
+def nearest_neighbor_distances(of: Sequence[Prototype] | None = None) -> dict[str, float]:
+    """d_NN, Å, of prototypes, by default the 108, by their names."""
+    chosen = prototypes() if of is None else of
+    return {prototype.name: nearest_neighbor_distance(prototype) for prototype in chosen}
+
+
+@lru_cache(maxsize=1024)
+def nearest_neighbor_distance(prototype: Prototype) -> float:
+    """d_NN, Å, of a prototype: the most frequent distance to the nearest atom of any species."""
+    return soap_vector(
+        prototype.positions,
+        np.zeros(len(prototype.species), np.int64),
+        prototype.lattice,
+        np.array(prototype.periodic),
+        SoapSettings(),
+    ).d_nn_min
 
 
 def defective(
-    structures: Iterable[Structure], defect: Defect, draws: int = DRAWS, seed: int = 0
+    structures: Iterable[Structure],
+    defect: Defect,
+    draws: int = DRAWS,
+    seed: int = 0,
+    of: Sequence[Prototype] | None = None,
 ) -> Iterator[Structure]:
-    """`draws` defective variants of every structure made by `models.training.replicas`.
+    """`draws` defective variants of every structure that `models.training.replicas` made `of` prototypes.
 
     The random numbers depend on the seed, the structure's id and the number of the draw, not on what else
     is drawn.
     """
-    lengths = nearest_neighbor_distances()
+    lengths = nearest_neighbor_distances(of)
     for structure in structures:
-        d_nn = lengths[label_of(structure.structure_id)]
+        d_nn = lengths[name_of(structure.structure_id)]
         for draw in range(draws):
-            yield _variant(structure, defect, d_nn, draw, seed)
+            yield variant(structure, defect, d_nn, draw, seed)
 
 
-def _variant(structure: Structure, defect: Defect, d_nn: float, draw: int, seed: int) -> Structure:
+def variant(structure: Structure, defect: Defect, d_nn: float, draw: int, seed: int) -> Structure:
+    """One defective variant of a structure; displacements are in units of `d_nn`, Å."""
     source_id = f"{structure.source_id}/{defect.name}/{draw}"
     random = random_generator(seed, source_id)
     kept = remaining_sites(len(structure.positions), defect.vacancies, random)
@@ -86,12 +112,6 @@ def _variant(structure: Structure, defect: Defect, d_nn: float, draw: int, seed:
         structure.lattice,
         structure.dimension_types,
     )
-
-
-def random_generator(seed: int, name: str) -> np.random.Generator:
-    """Random numbers of one structure, which depend on the seed and its name alone."""
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
 
 
 def remaining_sites(sites: int, share: float, random: np.random.Generator) -> NDArray[np.int64]:

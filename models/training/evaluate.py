@@ -19,11 +19,6 @@ from models.weights_file import Model
 Floats = NDArray[np.floating[Any]]
 Classes = NDArray[np.int64]
 
-TEST_DEFECTS = (
-    *(Defect(displacement=share) for share in (0.001, 0.006, 0.01, 0.02)),
-    *(Defect(vacancies=share) for share in (0.01, 0.05, 0.10)),
-)
-"""The kinds for which at least 99.5 % is asked; drawn with a seed of their own, never trained on."""
 CALIBRATION_DEFECTS = (
     *(Defect(displacement=share) for share in (0.01, 0.02, 0.04)),
     *(Defect(vacancies=share) for share in (0.01, 0.05, 0.10)),
@@ -49,7 +44,7 @@ class Detection:
 
 def accuracy(model: Model, vectors: Floats, classes: Classes, passes: int, seed: int = 0) -> float:
     """Share of `vectors` (N, inputs) whose most probable class by the mean of `passes` passes is right."""
-    result, _ = Inference(model.network, passes, seed)(torch.from_numpy(vectors))
+    result, _ = Inference.of(model, passes, seed)(torch.from_numpy(vectors))
     return float((result.probabilities.argmax(axis=1) == classes).mean())
 
 
@@ -80,7 +75,7 @@ def detection(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> Det
 
 
 def _scores(model: Model, vectors: Floats, passes: int) -> dict[str, NDArray[np.floating]]:
-    uncertainty, points = Inference(model.network, passes, seed=0)(torch.from_numpy(vectors))
+    uncertainty, points = Inference.of(model, passes, seed=0)(torch.from_numpy(vectors))
     return {
         "ood_score": OutOfDistribution(model.reference)(points).score,
         "mutual_information": uncertainty.mutual_information,

@@ -14,11 +14,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.columns import StructureColumns
-from engine.descriptors.soap import SOAP_WIDTH, SoapSettings, compile_kernel, soap_vector
+from engine.descriptors.soap import SOAP_WIDTH, SmearedSoapSettings, compile_kernel, soap_vector
 from engine.execution.events import Listener, ignore
 from engine.schema import STATUS_COLUMNS, STATUS_OK, STRUCTURE_ID, STRUCTURES
 from engine.stage import BatchFunction, Stage
 from engine.structure import Structure
+from models.training.randomness import random_generator
 from models.training.vectors import stage_vectors
 
 PAIRS_PER_PART = 5e7
@@ -27,20 +28,45 @@ PAIRS_PER_PART = 5e7
 
 @dataclass(frozen=True)
 class GridSettings:
-    """The descriptor settings that training covers (Leitherer et al. 2021, Methods)."""
+    """The descriptor settings that training covers; by default those of Leitherer et al. 2021, Methods."""
 
     cutoffs: tuple[float, ...] = (3.0, 3.2, 3.4, 3.6, 3.8, 4.0, 4.2, 4.4, 4.6, 4.8, 5.0)
     sigmas: tuple[float, ...] = (0.08, 0.10, 0.12)
     scales: tuple[float, ...] = (0.95, 1.0, 1.05)
     basis: Literal["quip", "gto"] = "quip"
+    smearings: tuple[float, ...] = (0.0,)
+    """How far atoms are displaced, see `SmearedSoapSettings`."""
+    mixed: int = 0
+    """Further vectors of every structure in which each ordered pair of species has a scale of its own, drawn
+    from `mixed_scales`, at the central cutoff and σ, with one smearing after the other. Disorder moves each
+    d_NN(α, β) by itself, and far where a pair has neighbours at several distances."""
+    mixed_scales: tuple[float, ...] = ()
+    """What the scales of the pairs are drawn from; `scales`, where there is none."""
 
     @cached_property
-    def points(self) -> tuple[SoapSettings, ...]:
-        """Every combination: cutoff slowest, scale fastest."""
+    def points(self) -> tuple[SmearedSoapSettings, ...]:
+        """Every combination, cutoff slowest and smearing fastest; the mixed ones are not among them."""
         return tuple(
-            SoapSettings(cutoff=cutoff, sigma=sigma, scale=scale, basis=self.basis)
-            for cutoff, sigma, scale in itertools.product(self.cutoffs, self.sigmas, self.scales)
+            SmearedSoapSettings(cutoff=cutoff, sigma=sigma, scale=scale, basis=self.basis, smearing=smearing)
+            for cutoff, sigma, scale, smearing in itertools.product(
+                self.cutoffs, self.sigmas, self.scales, self.smearings
+            )
         )
+
+    @cached_property
+    def mixed_points(self) -> tuple[SmearedSoapSettings, ...]:
+        """The settings of the mixed vectors, but for the scales of their pairs."""
+        cutoff, sigma = (values[len(values) // 2] for values in (self.cutoffs, self.sigmas))
+        smearings = itertools.islice(itertools.cycle(self.smearings), self.mixed)
+        return tuple(
+            SmearedSoapSettings(cutoff=cutoff, sigma=sigma, basis=self.basis, smearing=smearing)
+            for smearing in smearings
+        )
+
+    @property
+    def size(self) -> int:
+        """Vectors of one structure."""
+        return len(self.points) + self.mixed
 
 
 @dataclass(frozen=True)
@@ -66,8 +92,8 @@ class GridStage(Stage):
 
     @property
     def writes(self) -> pa.Schema:
-        """`vectors` holds as many vectors as the grid has points, one after the other."""
-        width = len(self.grid.points) * SOAP_WIDTH
+        """`vectors` holds the vectors of the grid's points and the mixed ones, one after the other."""
+        width = self.grid.size * SOAP_WIDTH
         vectors = pa.field("vectors", pa.list_(pa.field("element", pa.float32()), width))
         return pa.schema([STRUCTURE_ID, *STATUS_COLUMNS, vectors])
 
@@ -78,6 +104,9 @@ class GridStage(Stage):
             "cutoffs": list(grid.cutoffs),
             "sigmas": list(grid.sigmas),
             "scales": list(grid.scales),
+            "smearings": list(grid.smearings),
+            "mixed": grid.mixed,
+            "mixed_scales": list(grid.mixed_scales),
             "basis": grid.basis,
         }
 
@@ -88,10 +117,16 @@ class GridStage(Stage):
 
     def _featurize(self, batch: pa.Table) -> pa.Table:
         columns = StructureColumns.from_table(batch)
-        vectors = np.zeros((len(columns), len(self.grid.points), SOAP_WIDTH), dtype=np.float32)
-        for row in range(len(columns)):
+        vectors = np.zeros((len(columns), self.grid.size, SOAP_WIDTH), dtype=np.float32)
+        for row, structure_id in enumerate(columns.structure_ids.to_pylist()):
+            atoms = columns.row(row)
             for point, settings in enumerate(self.grid.points):
-                vectors[row, point] = soap_vector(*columns.row(row), settings).vector
+                vectors[row, point] = soap_vector(*atoms, settings).vector
+            random = random_generator(0, structure_id)
+            species = len(np.unique(atoms[1]))
+            for point, settings in enumerate(self.grid.mixed_points, start=len(self.grid.points)):
+                scales = random.choice(self.grid.mixed_scales or self.grid.scales, size=(species, species))
+                vectors[row, point] = soap_vector(*atoms, settings, scales).vector
         nothing = pa.nulls(len(columns), pa.string())
         ok = pa.array([STATUS_OK] * len(columns), pa.string())
         lists = pa.FixedSizeListArray.from_arrays(vectors.reshape(-1), type=self.writes.field("vectors").type)
@@ -102,11 +137,11 @@ class GridStage(Stage):
 def grid_vectors(
     folder: str | Path, structures: Sequence[Structure], grid: GridSettings, listener: Listener = ignore
 ) -> NDArray[np.float32]:
-    """Vectors (structures, points, 316) of all structures, in their order, through a store in `folder`.
+    """Vectors (structures, size, 316) of all structures, in their order, through a store in `folder`.
 
     The store then holds these structures and no others; an interrupted call resumes where it stopped. Raises
     CrysiftError where the folder holds other structures.
     """
-    pairs = PAIRS_PER_PART / len(grid.points)
+    pairs = PAIRS_PER_PART / grid.size
     vectors = stage_vectors(folder, structures, GridStage(grid), "vectors", pairs, listener)
-    return vectors.reshape(len(structures), len(grid.points), SOAP_WIDTH)
+    return vectors.reshape(len(structures), grid.size, SOAP_WIDTH)

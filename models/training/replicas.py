@@ -3,39 +3,56 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.structure import Structure
 from models.prototypes import Prototype, prototypes
+from models.training.randomness import random_generator
 
 CLUSTER_ATOMS = 100
 """A cluster has at least as many atoms."""
 CLUSTER_SIZES = 3
+PIECE_EDGES = (0.7, 1.5)
+"""Shortest and longest edge of a piece, in units of that of the smallest cluster."""
+PIECE_ATOMS = (70, 700)
+"""The fewest and the most atoms of a piece."""
 SOURCE = "prototype"
 
 
-def pristine_structures() -> list[Structure]:
-    """Return all 396 (Leitherer et al. 2021): 96 periodic, three clusters of each, twelve nanotubes."""
-    return [structure for prototype in prototypes() for structure in _pristine(prototype)]
+def pristine_structures(of: Sequence[Prototype] | None = None) -> list[Structure]:
+    """Each prototype with periodicity and as three clusters; one without periodicity as it is.
+
+    Of the 108, by default, these are 396 (Leitherer et al. 2021): 96 periodic ones, three clusters of each,
+    and twelve nanotubes.
+    """
+    chosen = prototypes() if of is None else of
+    return [structure for prototype in chosen for structure in _pristine(prototype)]
 
 
-def defect_hosts() -> list[Structure]:
-    """All 588 structures that defects are made in.
+def defect_hosts(of: Sequence[Prototype] | None = None) -> list[Structure]:
+    """All structures that defects are made in, 588 of the 108 prototypes, by default.
 
     These are the clusters and nanotubes of the training set, and the same supercells with periodicity left
     on, since a defect in a unit cell would repeat in every one of them.
     """
+    chosen = prototypes() if of is None else of
     return [
         structure
-        for prototype in prototypes()
+        for prototype in chosen
         for structure in (*_clusters(prototype), *_periodic_supercells(prototype))
     ]
 
 
 def label_of(structure_id: str) -> str:
-    """The prototype that a structure made here was made from."""
+    """The class of the prototype that a structure made here was made from."""
+    return name_of(structure_id).split("#")[0]
+
+
+def name_of(structure_id: str) -> str:
+    """The prototype that a structure made here was made from, by its name."""
     return structure_id.removeprefix(f"{SOURCE}:").split("/")[0]
 
 
@@ -57,6 +74,41 @@ def replicate(
     return prototype.species * len(cells), positions.reshape(-1, 3)
 
 
+def pieces_of(of: Sequence[Prototype], count: int, seed: int) -> list[Structure]:
+    """Cut `count` pieces without periodicity out of each periodic prototype's crystal, layer or rod.
+
+    A piece is what lies in a box along the lattice vectors, with a random corner and random edges of about
+    those of the smallest cluster, and has atoms of every species.
+    """
+    return [
+        Structure(SOURCE, f"{prototype.name}/piece-{i}", *_piece(prototype, seed, i))
+        for prototype in of
+        if prototype.is_periodic
+        for i in range(count)
+    ]
+
+
+def _piece(prototype: Prototype, seed: int, number: int) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    random = random_generator(seed, f"{prototype.name}/piece-{number}")
+    axes = np.array(prototype.periodic)
+    usual = np.array(cluster_replications(prototype)[0])
+    fractions = np.linalg.solve(prototype.lattice.T, prototype.positions.T).T
+    species = np.array(prototype.species)
+    while True:
+        corner = np.where(axes, random.uniform(0.0, 1.0, 3), 0.0)
+        end = corner + usual * np.where(axes, random.uniform(*PIECE_EDGES, 3), 1.0)
+        around = (
+            range(-1, n + 1) if axis else range(1)
+            for n, axis in zip(np.ceil(end).astype(int), axes, strict=True)
+        )
+        cells = np.array(list(itertools.product(*around)))
+        places = (cells[:, None] + fractions).reshape(-1, 3)
+        inside = (~axes | ((places >= corner) & (places < end))).all(axis=1)
+        kept = np.tile(species, len(cells))[inside]
+        if PIECE_ATOMS[0] <= len(kept) <= PIECE_ATOMS[1] and set(kept) == set(prototype.species):
+            return tuple(map(str, kept)), places[inside] @ prototype.lattice
+
+
 def _pristine(prototype: Prototype) -> list[Structure]:
     if not prototype.is_periodic:
         return _clusters(prototype)
@@ -65,10 +117,10 @@ def _pristine(prototype: Prototype) -> list[Structure]:
 
 def _clusters(prototype: Prototype) -> list[Structure]:
     if not prototype.is_periodic:
-        source_id = f"{prototype.label}/cluster-0"
+        source_id = f"{prototype.name}/cluster-0"
         return [Structure(SOURCE, source_id, prototype.species, prototype.positions)]
     return [
-        Structure(SOURCE, f"{prototype.label}/cluster-{i}", *replicate(prototype, counts))
+        Structure(SOURCE, f"{prototype.name}/cluster-{i}", *replicate(prototype, counts))
         for i, counts in enumerate(cluster_replications(prototype))
     ]
 
@@ -87,5 +139,5 @@ def _supercell(prototype: Prototype, counts: tuple[int, int, int], variant: str)
     first, second, third = (int(axis) for axis in prototype.periodic)
     lattice = prototype.lattice * np.array(counts)[:, None]
     return Structure(
-        SOURCE, f"{prototype.label}/{variant}", species, positions, lattice, (first, second, third)
+        SOURCE, f"{prototype.name}/{variant}", species, positions, lattice, (first, second, third)
     )

@@ -49,7 +49,7 @@ class Judge:
     def __init__(self, model: Model, passes: int) -> None:
         """Draw the masks of `passes` sampled networks."""
         self._network = model.network
-        self._inference = Inference(model.network, passes, seed=0)
+        self._inference = Inference.of(model, passes, seed=0)
 
     @torch.inference_mode()
     def __call__(self, structures: Sequence[Structure], images: Images) -> Judged:

@@ -29,8 +29,8 @@ class TrainingSettings:
     the differences bring.
     """
 
-    epochs: int = 120
-    batch: int = 64
+    epochs: int = 30
+    batch: int = 128
     learning_rate: float = 1e-3
     """At the start; it falls to zero along half a cosine."""
     sparsity: float = 0.3

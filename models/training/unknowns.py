@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from engine.structure import Structure
-from models.prototypes import prototypes
+from models.prototypes import Prototype, prototypes
 
 if TYPE_CHECKING:
     from pymatgen.core.structure import Structure as PymatgenStructure
@@ -17,20 +16,20 @@ if TYPE_CHECKING:
 SOURCE = "aflow"
 
 
-def unknown_prototypes() -> list[Structure]:
-    """AFLOW prototypes shipped with pymatgen that match none of the periodic classes, whatever the elements.
+def unknown_prototypes(of: Sequence[Prototype] | None = None) -> list[Structure]:
+    """AFLOW prototypes shipped with pymatgen that match no periodic one `of` the known, of any elements.
 
-    Matching is pymatgen's anonymous one at its default, wide tolerances, so that what is left is certainly of
-    another prototype; crystals of different anonymous formulas cannot match. Source: M. J. Mehl et al.,
-    Comput. Mater. Sci. 136, S1 (2017).
+    Known are the 108, by default. Matching is pymatgen's anonymous one at its default, wide tolerances, so
+    that what is left is certainly of another prototype; crystals of different anonymous formulas cannot
+    match. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
     """
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     matcher = StructureMatcher()
     known: dict[str, list[PymatgenStructure]] = {}
-    for index, prototype in enumerate(prototypes()):
+    for prototype in prototypes() if of is None else of:
         if all(prototype.periodic):
-            crystal = _known(index)
+            crystal = crystal_of(prototype)
             known.setdefault(crystal.composition.anonymized_formula, []).append(crystal)
     return [
         Structure.from_pymatgen(crystal, SOURCE, name)
@@ -56,10 +55,10 @@ def _name(tags: dict[str, str]) -> str:
     return re.sub(r"\W+", "-", words)
 
 
-def _known(index: int) -> PymatgenStructure:
+def crystal_of(prototype: Prototype) -> PymatgenStructure:
+    """A periodic prototype as pymatgen's structure."""
     from pymatgen.core.structure import Structure as PymatgenStructure
 
-    prototype = prototypes()[index]
     return PymatgenStructure(
-        np.asarray(prototype.lattice), prototype.species, prototype.positions, coords_are_cartesian=True
+        prototype.lattice, prototype.species, prototype.positions, coords_are_cartesian=True
     )

@@ -6,8 +6,9 @@ import torch
 from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
-from models.dropout import MonteCarloDropout, Uncertainty, mask_blocks
+from models.dropout import MonteCarloDropout, Uncertainty
 from models.network import Perceptron, PerceptronShape
+from models.sampled_networks import SampledNetworks, mask_blocks
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,35 @@ def test_without_hidden_layers_rows_do_not_depend_on_the_batch_nor_much_on_the_f
     folded = MonteCarloDropout(head, 600, seed=4, fold=4)(activations)
     np.testing.assert_allclose(folded.probabilities, whole.probabilities, rtol=1e-5, atol=1e-9)
     np.testing.assert_allclose(folded.mutual_information, whole.mutual_information, atol=2e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+def test_temperature_divides_the_logits_of_every_pass(
+    network: Perceptron,
+    vectors: torch.Tensor,
+    head: Perceptron,
+    activations: torch.Tensor,
+    temperature: float,
+) -> None:
+    for sampled, x in ((network, vectors), (head, activations)):
+        result = MonteCarloDropout(sampled, 100, seed=11, temperature=temperature)(x[:1])
+        log_p = torch.log_softmax(masked_forward(sampled, x[0], 100, 11) / temperature, dim=1)
+        p, information, entropy, ratio = expected(log_p)
+        np.testing.assert_allclose(result.probabilities[0], p, rtol=5e-5, atol=1e-8)
+        assert result.mutual_information[0] == pytest.approx(information, abs=5e-6)
+        assert result.predictive_entropy[0] == pytest.approx(entropy, abs=5e-6)
+        assert result.variation_ratio[0] == pytest.approx(ratio, abs=0.011)
+
+
+def test_temperature_one_changes_no_bit(network: Perceptron, vectors: torch.Tensor) -> None:
+    sampled = SampledNetworks(network, [10], seed=0)
+    keep = 1.0 - network.shape.dropout
+    first, *others = network.linear_layers
+    assert torch.equal(sampled._first, first.weight.t())
+    for weight, layer in zip(sampled._weights, others, strict=True):
+        assert torch.equal(weight, (layer.weight.double().t() / keep).float())
+    for bias, layer in zip(sampled._biases, network.linear_layers, strict=True):
+        assert torch.equal(bias, layer.bias)
 
 
 def test_agrees_statistically_with_the_dropout_of_torch(network: Perceptron, vectors: torch.Tensor) -> None:

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from models.convnet import ConvNet
-from models.dropout import MonteCarloDropout, mask_blocks
+from models.dropout import MonteCarloDropout
 from models.inference import Inference, Inferred, representations
 from models.network import Perceptron
+from models.sampled_networks import mask_blocks
 
 
 def joined(parts: list[Inferred]) -> list[bytes]:

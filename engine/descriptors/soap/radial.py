@@ -7,6 +7,7 @@ Lengths are scaled (divided by d_NN).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,16 +50,22 @@ class RadialTable(NamedTuple):
     they are cut off sharply."""
 
 
-@lru_cache(maxsize=128)
 def radial_table(settings: SoapSettings) -> RadialTable:
-    """Table of the radial functions that `settings` asks for."""
+    """Table of the radial functions that `settings` asks for, whatever the scale."""
+    return _unscaled_table(replace(settings, scale=1.0))
+
+
+@lru_cache(maxsize=128)
+def _unscaled_table(settings: SoapSettings) -> RadialTable:
     spacing = settings.sigma / NODES_PER_SIGMA
     if settings.basis == "quip":
         functions, reach, taper = quip_functions(settings), settings.cutoff, QUIP_CUTOFF_WIDTH
         center = np.zeros(N_MAX)
     else:
-        functions, reach, taper = gto_functions(settings), gto_reach(settings), 0.0
-        center = functions(np.zeros(1))[0, 0] / np.sqrt(4.0 * np.pi)
+        functions = gto_functions(settings, settings.density_width)
+        reach, taper = gto_reach(settings), 0.0
+        at_rest = gto_functions(settings, settings.sigma)
+        center = at_rest(np.zeros(1))[0, 0] / np.sqrt(4.0 * np.pi)
     coefficients = np.ascontiguousarray(spline_coefficients(functions, spacing, reach).transpose(1, 0, 2))
     return RadialTable(coefficients, center, spacing, reach, taper)
 
@@ -68,9 +75,11 @@ def quip_functions(settings: SoapSettings) -> RadialFunctions:
 
     r_b = (b − 1)(R_C + σ√(2·10·ln 10))/n_max and a = 1/(2σ²); the transformation is C⁻¹L with
     C_ij = exp(−a(r_i − r_j)²) and L the lower Cholesky factor of the Gaussians' overlap under r²dr on [0, ∞).
-    The cutoff function is not included: the kernel applies it per neighbour.
+    The cutoff function is not included: the kernel applies it per neighbour. Where neighbours are smeared, a
+    in g_lb is 1/(2w²) with the width w of the density; the factor (σ/w)³, the same for all, is left out.
     """
     exponent = 0.5 / settings.sigma**2
+    of_density = 0.5 / settings.density_width**2
     outermost = settings.cutoff + settings.sigma * np.sqrt(20.0 * np.log(10.0))
     shells = np.arange(N_MAX) * outermost / N_MAX
     distances = shells[:, None] - shells[None, :]
@@ -78,22 +87,23 @@ def quip_functions(settings: SoapSettings) -> RadialFunctions:
     transform = np.linalg.solve(np.exp(-exponent * distances**2), np.linalg.cholesky(overlap))
 
     def functions(r: Array) -> Array:
-        argument = 2.0 * exponent * np.abs(r)[:, None] * shells[None, :]
-        envelope = np.exp(-exponent * (np.abs(r)[:, None] - shells[None, :]) ** 2)
+        argument = 2.0 * of_density * np.abs(r)[:, None] * shells[None, :]
+        envelope = np.exp(-of_density * (np.abs(r)[:, None] - shells[None, :]) ** 2)
         values = np.stack([envelope * _scaled_bessel(order, argument) for order in range(L_MAX + 1)], axis=1)
         return _with_parity(r, values @ transform)
 
     return functions
 
 
-def gto_functions(settings: SoapSettings) -> RadialFunctions:
-    """Gaussian-type orbitals r^l Σ β exp(−α r²), projected on a neighbour's Gaussian analytically.
+def gto_functions(settings: SoapSettings, width: float) -> RadialFunctions:
+    """Gaussian-type orbitals r^l Σ β exp(−α r²), projected on a neighbour's Gaussian of `width` analytically.
 
     Exponents α let orbital n of degree l decay to 1e-3 at equispaced radii from 1 to R_C, and β
     orthonormalises them (Himanen et al., Comput. Phys. Commun. 247, 106949 (2020), section 2.3). The
     projection uses ∫ r^(l+2) exp(−p r²) i_l(2 q r) dr = (√π/4) q^l p^(−l−3/2) exp(q²/p).
     """
-    exponent = 0.5 / settings.sigma**2
+    exponent = 0.5 / width**2
+    height = (settings.sigma / width) ** 3
     radii = np.linspace(1.0, settings.cutoff, N_MAX)
 
     def functions(r: Array) -> Array:
@@ -105,7 +115,7 @@ def gto_functions(settings: SoapSettings) -> RadialFunctions:
             total = alpha + exponent
             decay = np.exp(-exponent * alpha / total * r[:, None] ** 2)
             radial = (exponent * r[:, None]) ** order * total ** (-order - 1.5) * decay
-            values[:, order] = np.pi**1.5 * radial @ beta.T
+            values[:, order] = height * np.pi**1.5 * radial @ beta.T
         return values
 
     return functions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +48,33 @@ class SoapSettings:
                 f'the DScribe backend has no radial basis "{self.basis}": '
                 'take basis "gto" with it, or backend "kernel" or "torch", which have both'
             )
+
+    @property
+    def density_width(self) -> float:
+        """Width of the Gaussian that a neighbour contributes to the density, scaled."""
+        return self.sigma
+
+
+@dataclass(frozen=True)
+class SmearedSoapSettings(SoapSettings):
+    """SOAP of atoms in motion: every neighbour is smeared over its displacements from the central atom.
+
+    Where displacements are independent and Gaussian, the mean density of a moving crystal is that of the
+    crystal at rest convolved with a Gaussian (Debye–Waller): a wider Gaussian for every neighbour, in the
+    radial basis of `sigma`. Coefficients that are averaged over the atoms before they are squared tend to it.
+    """
+
+    smearing: float = 0.0
+    """Standard deviation, scaled, of a neighbour's displacement from the central atom, along each axis."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_between("smearing", self.smearing, 0.0, 1.0)
+
+    @property
+    def density_width(self) -> float:
+        """Width of a Gaussian after convolution with another."""
+        return math.hypot(self.sigma, self.smearing)
 
 
 def _check_between(name: str, value: float, low: float, high: float) -> None:

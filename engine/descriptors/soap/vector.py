@@ -32,6 +32,7 @@ def soap_vector(
     lattice: Floats,
     periodic: NDArray[np.bool_],
     settings: SoapSettings,
+    pair_scales: Floats | None = None,
 ) -> SoapResult:
     """SOAP vector of a structure as the ARISE network reads it.
 
@@ -39,9 +40,12 @@ def soap_vector(
     as rows (those of non-periodic directions are ignored), `periodic` (3,). Source: Leitherer et al., Nat.
     Commun. 12, 6234 (2021), Methods: for each ordered pair of species the structure is scaled by d_NN(α,
     β)·x, the coefficients are averaged over the α atoms, and the normalised power spectra are averaged over
-    the pairs.
+    the pairs. `pair_scales` (S, S) are further factors of the d_NN(α, β), species ascending; the torch
+    backend takes none.
     """
     if settings.backend == "torch":
+        if pair_scales is not None:
+            raise ValueError("the torch backend scales all pairs of species alike: use the kernel")
         from engine.descriptors.soap.torch_backend import Batch, soap_batch
 
         offsets = np.array([0, len(positions)])
@@ -50,6 +54,8 @@ def soap_vector(
     sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
     lengths = d_nn(sublattices, bounds, cell)
     scaled = lengths * settings.scale
+    if pair_scales is not None:
+        scaled = scaled * pair_scales
     if settings.backend == "dscribe":
         from engine.descriptors.soap.dscribe_backend import average_spectrum_dscribe
 

@@ -26,7 +26,9 @@ SETTINGS = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 def test_the_table_reproduces_the_radial_functions(settings: SoapSettings) -> None:
     table = radial_table(settings)
-    functions = (quip_functions if settings.basis == "quip" else gto_functions)(settings)
+    functions = (
+        quip_functions(settings) if settings.basis == "quip" else gto_functions(settings, settings.sigma)
+    )
     r = np.random.default_rng(0).uniform(0.0, table.reach, 500)
     node = (r / table.spacing).astype(int)
     spline = BSpline.basis_element(np.arange(SPLINE_DEGREE + 2), extrapolate=False)
@@ -51,7 +53,7 @@ def test_the_orbitals_are_the_integrals_of_a_neighbours_gaussian() -> None:
     a = 0.5 / settings.sigma**2
     distance, degrees = 2.3, range(L_MAX + 1)
     radii = np.linspace(1.0, settings.cutoff, 9)
-    closed = gto_functions(settings)(np.array([distance]))[0]
+    closed = gto_functions(settings, settings.sigma)(np.array([distance]))[0]
     for order in degrees:
         alpha = np.log(radii**order / 1e-3) / radii**2
 

@@ -165,3 +165,17 @@ def test_events_tell_the_whole_run_once(store: Store, executor: Executor) -> Non
     assert isinstance(events[-1], StageFinished)
     around = {EngineStarted, WorkersChanged}
     assert len([event for event in events if type(event) not in around]) == 11
+
+
+def test_workers_that_end_too_slowly_are_no_failure(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    close = LocalCluster.close
+
+    def too_slowly(self: LocalCluster, timeout: float | None = None) -> None:
+        close(self, timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(LocalCluster, "close", too_slowly)
+    finished = execute(plan_stage(store, SquareStage(), "dask", 2))
+    assert finished.rows == 45

@@ -1,0 +1,181 @@
+"""Calibration: how often a network is right when it is sure to a given degree, and one number to mend it.
+
+Temperature scaling divides all logits by one number, the temperature, which is chosen on held-out structures:
+it changes how sure a network is. Here the logits are those of every pass of Monte-Carlo dropout, and what is
+calibrated is the mean of the passes' probabilities, since that is what a prediction reports (Laves et al.,
+arXiv:1909.13550). The method and the measure of its success: Guo, Pleiss, Sun, Weinberger, ICML 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.confidence import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, Confidence
+from models.dropout import MonteCarloDropout, Uncertainty
+from models.inference import representations
+from models.network import Network
+
+if TYPE_CHECKING:
+    from models.weights_file import Model
+
+Floats = NDArray[np.floating[Any]]
+Classes = NDArray[np.int64]
+
+BINS = 15
+PASSES = 200
+"""Passes with which the temperature is chosen."""
+TOLERANCE = 5e-3
+"""Relative precision of the temperature."""
+SMALLEST = 1e-30
+"""What a probability that single precision rounds to zero counts as."""
+INFORMATION_QUANTILE = 0.95
+"""Share of the structures that are in distribution whose mutual information stays below the threshold."""
+LOWEST_THRESHOLD = 1e-3
+"""In nats: less than this no one calls uncertain."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Predictions sorted into bins of equal width by the probability of the most probable class.
+
+    `counts` (bins,) are the predictions in each bin, `confidence` (bins,) the mean of their probabilities and
+    `accuracy` (bins,) the share of them that is right; both are 0 in an empty bin.
+    """
+
+    counts: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: the mean distance of confidence and accuracy over all predictions.
+
+        Guo et al. 2017, equation 3.
+        """
+        distance = np.abs(self.confidence - self.accuracy)
+        return float((self.counts * distance).sum() / max(self.counts.sum(), 1))
+
+
+def reliability(probabilities: Floats, classes: Classes, bins: int = BINS) -> Reliability:
+    """Compare `probabilities` (N, classes) with the true `classes` (N,).
+
+    Bins are (0, 1/bins], …, (1 − 1/bins, 1].
+    """
+    highest = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == classes
+    place = np.clip(np.ceil(highest * bins).astype(np.int64) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    filled = np.maximum(counts, 1)
+    return Reliability(
+        counts=counts,
+        confidence=np.bincount(place, weights=highest, minlength=bins) / filled,
+        accuracy=np.bincount(place, weights=right, minlength=bins) / filled,
+    )
+
+
+def expected_calibration_error(probabilities: Floats, classes: Classes, bins: int = BINS) -> float:
+    """Return the error of `probabilities` (N, classes), given the true `classes` (N,); between 0 and 1."""
+    return reliability(probabilities, classes, bins).error
+
+
+def log_loss(probabilities: Floats, classes: Classes) -> float:
+    """Return the mean negative logarithm of the true classes' probabilities, in nats."""
+    p = probabilities[np.arange(len(classes)), classes]
+    return float(-np.log(np.maximum(p, SMALLEST)).mean())
+
+
+def fitted_confidence(
+    network: Network, vectors: Floats, classes: Classes, usual: Floats, passes: int = PASSES, seed: int = 0
+) -> Confidence:
+    """Choose the temperature by `vectors` (N, inputs) of known `classes` (N,), the threshold by `usual` ones.
+
+    All are held-out structures. The former must hold disorder so strong that the network errs now and then:
+    where it is always right, the surer the better, and no temperature is low enough. `usual` (M, inputs) are
+    what counts as in distribution.
+    """
+    temperature = calibrated_temperature(network, vectors, classes, passes, seed)
+    information = _Sampled(network, usual, passes, seed)(temperature).mutual_information
+    threshold = max(float(np.quantile(information, INFORMATION_QUANTILE)), LOWEST_THRESHOLD)
+    return Confidence(temperature, threshold)
+
+
+def calibrated_temperature(
+    network: Network, vectors: Floats, classes: Classes, passes: int = PASSES, seed: int = 0
+) -> float:
+    """Return the temperature at which the mean of the passes has the least log loss.
+
+    `vectors` (N, inputs) are held-out structures of known `classes` (N,). Guo et al. 2017, section 4.2.
+    """
+    from scipy.optimize import minimize_scalar
+
+    sampled = _Sampled(network, vectors, passes, seed)
+    found = minimize_scalar(
+        lambda logarithm: log_loss(sampled(float(np.exp(logarithm))).probabilities, classes),
+        bounds=(np.log(LOWEST_TEMPERATURE), np.log(HIGHEST_TEMPERATURE)),
+        method="bounded",
+        options={"xatol": TOLERANCE},
+    )
+    return float(np.exp(found.x))
+
+
+def calibration_figures(
+    model: Model, sets: Iterable[tuple[str, Floats, Classes]], passes: int = PASSES, seed: int = 0
+) -> dict[str, Any]:
+    """Judge a model's confidence on named sets of test vectors (N, inputs) with their classes (N,).
+
+    Returns JSON values for the model card: the confidence, and for all sets together and for each the number
+    of structures, error and log loss, before and after temperature scaling.
+    """
+    probabilities: dict[str, list[Floats]] = {"before": [], "after": []}
+    names: list[str] = []
+    classes: list[Classes] = []
+    for name, vectors, of_set in sets:
+        sampled = _Sampled(model.network, vectors, passes, seed)
+        probabilities["before"].append(sampled(1.0).probabilities)
+        probabilities["after"].append(sampled(model.confidence.temperature).probabilities)
+        names.append(name)
+        classes.append(of_set)
+    together = {when: [np.concatenate(of_sets)] for when, of_sets in probabilities.items()}
+    return {
+        **asdict(model.confidence),
+        "bins": BINS,
+        "passes": passes,
+        "all": _figures(together, [np.concatenate(classes)])[0],
+        "sets": dict(zip(names, _figures(probabilities, classes), strict=True)),
+    }
+
+
+def _figures(probabilities: dict[str, list[Floats]], classes: list[Classes]) -> list[dict[str, Any]]:
+    return [
+        {
+            "structures": len(of_set),
+            **{
+                when: {
+                    "calibration_error": expected_calibration_error(p[place], of_set),
+                    "log_loss": log_loss(p[place], of_set),
+                }
+                for when, p in probabilities.items()
+            },
+        }
+        for place, of_set in enumerate(classes)
+    ]
+
+
+class _Sampled:
+    """Monte-Carlo dropout over some vectors, at any temperature; what is before the head is computed once."""
+
+    def __init__(self, network: Network, vectors: Floats, passes: int, seed: int) -> None:
+        x = torch.from_numpy(vectors)
+        self._head = network.head
+        self._inputs = network.head_inputs(x, representations(network, x))
+        self._passes, self._seed = passes, seed
+
+    def __call__(self, temperature: float) -> Uncertainty:
+        dropout = MonteCarloDropout(self._head, self._passes, self._seed, temperature=temperature)
+        return dropout(self._inputs)
