@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from engine.errors import CrysiftError
+from jobs.settings import ExecutionSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from engine.execution import Event
     from jobs.bench.report import BenchmarkReport
+
+
+def _ignore(event: Event) -> None:
+    """Tell nobody of progress."""
+
 
 BENCHMARKS = {
     "soap": "jobs.bench.soap",
     "inference": "jobs.bench.inference",
+    "adaptive": "jobs.bench.adaptive",
     "diffraction": "jobs.bench.diffraction",
     "ingest": "jobs.bench.ingest",
     "scale": "jobs.bench.scale",
     "map": "jobs.bench.map",
     "spm": "jobs.bench.spm",
+    "accuracy": "jobs.bench.accuracy",
 }
 """Name of a benchmark -> the module whose `run` measures it."""
+LONG = frozenset({"accuracy"})
+"""Benchmarks that keep a store, and tell of their progress."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,16 @@ class BenchmarkSettings:
     """Structures to measure on."""
     seed: int = 0
     """Which structures are drawn."""
+    store: str | None = None
+    """Where a benchmark that keeps its structures and results does so; None is the user's cache."""
+    out: Path | None = None
+    """Folder for tables, where a benchmark writes any."""
+    weights: tuple[str, ...] = ()
+    """Models to measure beside the shipped ones."""
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    """How a benchmark that keeps a store runs."""
+    listener: Callable[[Event], None] = _ignore
+    """Who is told of progress."""
 
 
 class _Benchmark(Protocol):

@@ -12,6 +12,7 @@ from jobs.bench.report import BenchmarkReport, Figure
 from jobs.bench.structures import draw_structures
 from jobs.bench.timing import alternating_medians
 from models.dropout import CPU_BLOCK, MonteCarloDropout
+from models.stage import PredictArise
 from models.weights_file import load_model
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ OURS, PRODUCTS, LOOP = "MC dropout", "torch.mm chain", "loop over passes"
 def run(settings: BenchmarkSettings) -> BenchmarkReport:
     """Measure on real vectors with the shipped network, in one thread as a model actor works."""
     passes, count = (1000, 16) if settings.quick else (1000, 64)
-    network = load_model("arise-quip").network.head
-    vectors = _vectors(settings, count)
+    network = load_model(PredictArise.weights).network.head
+    vectors = soap_vectors(settings, count)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -44,7 +45,8 @@ def run(settings: BenchmarkSettings) -> BenchmarkReport:
     return BenchmarkReport("inference", tuple(figures), (remark,))
 
 
-def _vectors(settings: BenchmarkSettings, count: int) -> torch.Tensor:
+def soap_vectors(settings: BenchmarkSettings, count: int) -> torch.Tensor:
+    """Compute vectors (count, 316) of structures drawn from the source to measure on."""
     soap = SoapSettings()
     rows = [
         torch.from_numpy(soap_vector(s.positions, s.species, s.lattice, s.periodic, soap).vector)

@@ -2,8 +2,11 @@
 
 `python -m jobs.bench.readme README.md soap.json inference.json` replaces what stands between
 `<!-- figures:soap -->` and `<!-- /figures:soap -->` by the report of `crysift bench soap --json`, and so on
-for every report named; the blocks `accuracy` and `accuracy-diffraction`, where the file has them, are filled
-from the cards of the shipped models.
+for every report named that the file has a block for. A report that has tables gives these in place of its
+figures: `figures:accuracy` are the accuracies, `figures:accuracy-confusions` what the models confuse, and
+`figures:accuracy-goals` what was to be reached. Blocks that need no report are filled wherever they are:
+`detection` and `accuracy-diffraction` from the cards of the shipped models, `accuracy-published` and
+`accuracy-local-order` from the tables of the benchmark.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import CrysiftError
+from engine.markdown import markdown_table
 
 DETECTORS = ("ood_score", "mutual_information", "predictive_entropy", "variation_ratio")
 
@@ -37,15 +41,20 @@ def report_table(report: Mapping[str, Any]) -> str:
         (figure["name"], f"{_number(figure['value'])} {figure['unit']}".strip(), figure["goal"] or "")
         for figure in report["figures"]
     ]
-    machine = report["machine"]
-    where = f"{machine['processor']}, {machine['cores']} cores; {'; '.join(report['remarks'])}."
-    return f"{_table(('figure', 'measured', 'goal'), rows)}\n\n{where}"
+    where = f"{_where(report)}; {'; '.join(report['remarks'])}."
+    return f"{markdown_table(('figure', 'measured', 'goal'), rows)}\n\n{where}"
 
 
-def accuracy_tables(results: Mapping[str, Any]) -> str:
-    """Lay out the accuracies and the detection of unknown prototypes from a model's card."""
-    accuracies = [(name, _percent(value)) for name, value in results["accuracies"].items()]
-    return f"{_table(('structures', '% correct'), accuracies)}\n\n{_detection_table(results)}"
+def tables_text(report: Mapping[str, Any]) -> str:
+    """Lay out the tables of a report, each under its title, and the remarks."""
+    remarks = "\n".join(f"* {remark}" for remark in (_where(report), *report["remarks"]))
+    return f"{_titled(report['tables'])}\n\n{remarks}"
+
+
+def _titled(tables: Iterable[Mapping[str, Any]]) -> str:
+    return "\n\n".join(
+        f"{table['title']}:\n\n{markdown_table(table['heading'], table['rows'])}" for table in tables
+    )
 
 
 def robustness_tables(results: Mapping[str, Any]) -> str:
@@ -68,7 +77,12 @@ def robustness_tables(results: Mapping[str, Any]) -> str:
     )
     rows.insert(1 + list(results["judged"]).index(results["published"][-1]), total)
     heading = ("structures", "number", "wrong", "% correct", "spglib 0.1 Å, 5°", "spglib 10⁻⁴ Å, 1°")
-    return f"{_table(heading, rows)}\n\n{_detection_table(results)}"
+    return f"{markdown_table(heading, rows)}\n\n{_detection_table(results)}"
+
+
+def _where(report: Mapping[str, Any]) -> str:
+    machine = report["machine"]
+    return f"{machine['processor']}, {machine['cores']} cores"
 
 
 def _percent(share: float) -> str:
@@ -80,7 +94,7 @@ def _detection_table(results: Mapping[str, Any]) -> str:
         (f"`{score}`", *(_detection(results["detection"][score][side]) for side in ("mild", "strong")))
         for score in DETECTORS
     ]
-    return _table(("score", "AUROC, false alarms: mild defects", "strong defects"), rows)
+    return markdown_table(("score", "AUROC, false alarms: mild defects", "strong defects"), rows)
 
 
 def _number(value: float) -> str:
@@ -92,32 +106,68 @@ def _detection(figures: Mapping[str, float]) -> str:
     return f"{figures['auroc']:.3f}, {100 * figures['false_alarms']:.1f} %"
 
 
-def _table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(heading), *map(list, rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def main(target: str, *reports: str) -> None:
-    """Fill the blocks of the file `target` from JSON reports, and accuracies from the models' cards."""
+    """Fill the blocks of the file `target` from JSON reports, and others that it has from cards and facts."""
     path = Path(target)
     text = path.read_text(encoding="utf-8")
     loaded = [json.loads(Path(report).read_text(encoding="utf-8")) for report in reports]
-    blocks = {report["benchmark"]: report_table(report) for report in loaded}
-    of_cards = {name: block for name, block in _accuracies().items() if f"<!-- figures:{name} -->" in text}
-    path.write_text(fill(text, blocks | of_cards), encoding="utf-8")
+    blocks = {report["benchmark"]: report_text(report) for report in loaded}
+    beside = {name: block for report in loaded for name, block in _further_blocks(report).items()}
+    optional = {
+        name: block
+        for name, block in (beside | _standing_blocks()).items()
+        if name not in blocks and f"<!-- figures:{name} -->" in text
+    }
+    path.write_text(fill(text, blocks | optional), encoding="utf-8")
 
 
-def _accuracies() -> dict[str, str]:
-    """Accuracies of the shipped models, by the name of their block."""
+def report_text(report: Mapping[str, Any]) -> str:
+    """What stands in the block named like the benchmark: its tables, or its figures where it has none."""
+    of_block = [table for table in report.get("tables", ()) if table["block"] == report["benchmark"]]
+    return tables_text({**report, "tables": of_block}) if of_block else report_table(report)
+
+
+def _further_blocks(report: Mapping[str, Any]) -> dict[str, str]:
+    """The tables of a report that belong into blocks of other names."""
+    tables = report.get("tables", ())
+    names = {table["block"] for table in tables} - {report["benchmark"]}
+    named = {name: _titled([table for table in tables if table["block"] == name]) for name in names}
+    return named | {f"{report['benchmark']}-goals": goals_table(report)}
+
+
+def goals_table(report: Mapping[str, Any]) -> str:
+    """Lay out the figures of a report that have a goal, to two decimals."""
+    rows = [
+        (
+            figure["name"],
+            f"{figure['value']:.2f} {figure['unit']}",
+            figure["goal"],
+            "yes" if figure["holds"] else "no",
+        )
+        for figure in report["figures"]
+        if figure["goal"]
+    ]
+    return markdown_table(("figure", "measured", "goal", "holds"), rows)
+
+
+def _standing_blocks() -> dict[str, str]:
+    """What needs no report, by the name of its block: results in cards of shipped models, and facts."""
+    from jobs.bench.accuracy.table import local_order_table, published_table
     from models.stage import PredictArise, PredictDiffraction
     from models.weights_file import model_metadata
 
     return {
-        "accuracy": accuracy_tables(model_metadata(PredictArise.weights)["card"]["results"]),
+        "detection": _detection_table(model_metadata(PredictArise.weights)["card"]["results"]),
         "accuracy-diffraction": robustness_tables(
             model_metadata(PredictDiffraction.weights)["card"]["results"]
         ),
+        **{
+            block: markdown_table(table.heading, table.rows)
+            for block, table in (
+                ("accuracy-published", published_table()),
+                ("accuracy-local-order", local_order_table()),
+            )
+        },
     }
 
 

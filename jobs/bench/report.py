@@ -23,6 +23,7 @@ REPORTED_PACKAGES = (
     "numpy",
     "optimade",
     "orjson",
+    "ovito",
     "pyarrow",
     "pymatgen",
     "pynndescent",
@@ -89,6 +90,26 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class ReportTable:
+    """Results that are a table by themselves: its title, what its columns are, and its rows, as text."""
+
+    title: str
+    heading: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    block: str
+    """Name of the block of a document that it belongs into (`jobs.bench.readme`)."""
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.heading) for row in self.rows):
+            raise ValueError(f"rows of the table {self.title!r} have other columns than its heading")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the table as JSON values."""
+        rows = [list(row) for row in self.rows]
+        return {"title": self.title, "heading": list(self.heading), "rows": rows, "block": self.block}
+
+
+@dataclass(frozen=True)
 class BenchmarkReport:
     """All figures of one benchmark run."""
 
@@ -96,6 +117,7 @@ class BenchmarkReport:
     figures: tuple[Figure, ...]
     remarks: tuple[str, ...] = ()
     curves: tuple[Curve, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -111,6 +133,7 @@ class BenchmarkReport:
             "figures": [figure.as_json() for figure in self.figures],
             "remarks": list(self.remarks),
             "curves": [curve.as_json() for curve in self.curves],
+            "tables": [table.as_json() for table in self.tables],
         }
 
 

@@ -178,7 +178,7 @@ def _classifier() -> Callable[[Sequence[SoapResult | Failure]], Uncertainty]:
     from models.stage import PredictArise
     from models.weights_file import load_model
 
-    inference = Inference(load_model(PredictArise.weights).network, PASSES, seed=0)
+    inference = Inference.of(load_model(PredictArise.weights), PASSES, seed=0)
 
     def classify(results: Sequence[SoapResult | Failure]) -> Uncertainty:
         vectors = np.array([result.vector for result in results if isinstance(result, SoapResult)])

@@ -31,19 +31,20 @@ class Classifier:
 
     def __init__(self, model: Model, passes: int, seed: int = 0) -> None:
         """Draw the dropout masks of `passes` sampled networks from `seed`."""
-        from models.dropout import mask_blocks
         from models.inference import Inference
         from models.ood import OutOfDistribution
+        from models.sampled_networks import mask_blocks
 
         self.labels = model.labels
         self._ood = OutOfDistribution(model.reference)
-        self._inference = Inference(model.network, passes, seed)
+        self._inference = Inference.of(model, passes, seed)
         head = model.network.head
         (layer,) = head.linear_layers
         blocks = mask_blocks(head.shape, passes, seed, passes)
         self._kept = np.concatenate([~block.dropped[0] for block in blocks]) / (1.0 - head.shape.dropout)
-        self._weight = layer.weight.detach().double().numpy().T
-        self._bias = layer.bias.detach().double().numpy()
+        temperature = model.confidence.temperature
+        self._weight = layer.weight.detach().double().numpy().T / temperature
+        self._bias = layer.bias.detach().double().numpy() / temperature
 
     def __call__(self, fingerprints: NDArray[Any]) -> Verdicts:
         """Apply all sampled networks to fingerprints (B, inputs)."""

@@ -45,7 +45,7 @@ def spread_elements(count: int) -> list[str]:
 def without_centres(symbol: str, share: float, seed: int) -> Structure:
     """A body-centred crystal without a random `share` of the atoms in the centres of its cubes."""
     from models.training.cubic import lattice_parameter
-    from models.training.defects import random_generator
+    from models.training.randomness import random_generator
 
     whole = host("bcc", symbol)
     from_corner = (whole.positions - whole.positions[0]) / lattice_parameter("bcc", symbol)

@@ -73,7 +73,7 @@ def test_vectors_are_those_of_the_network_and_are_kept_between_runs(
     assert again.undisplaced == found.undisplaced == 4
     rows = draw_table(source, 100, seed=0)
     features = SoapStage().open()(rows)
-    expected = Layer(load_model("arise-quip").network, "3")(vectors_of(features))
+    expected = Layer(load_model("arise-robust").network, "3")(vectors_of(features))
     apart = cdist(expected, found.vectors[:4])
     assert (apart.min(axis=1) < 1e-4).all()
     assert (cdist(found.vectors[:4], found.vectors[4:8]).argmin(axis=0) == np.arange(4)).all()

@@ -1,7 +1,7 @@
 import pytest
 
 from engine.errors import CrysiftError
-from jobs.bench.readme import fill, report_table, robustness_tables
+from jobs.bench.readme import fill, goals_table, report_table, robustness_tables
 
 REPORT = {
     "benchmark": "soap",
@@ -28,6 +28,15 @@ def test_a_block_is_replaced_and_nothing_else() -> None:
 def test_a_missing_block_is_named() -> None:
     with pytest.raises(CrysiftError, match="figures:soap"):
         fill("no block here", {"soap": "table"})
+
+
+def test_figures_with_a_goal_are_told_to_two_decimals_and_whether_they_hold() -> None:
+    below = {"name": "ours: η 1 %", "value": 99.9849, "unit": "%", "goal": ">= 100", "holds": False}
+    table = goals_table({**REPORT, "figures": [*REPORT["figures"], below]})
+    assert table.splitlines()[2:] == [
+        "| time | 1.23 ms | <= 1.5 | yes |",
+        "| ours: η 1 % | 99.98 % | >= 100 | no |",
+    ]
 
 
 def test_accuracies_stand_beside_spglib_and_tell_what_rounding_would_hide() -> None:
