@@ -1,4 +1,4 @@
-"""`crysift study`: structures of the literature, matched, drawn and compared with what is known of them."""
+"""`crysift study`: structures of the literature, classified, drawn, and compared with what is known."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +11,7 @@ from jobs import options
 from jobs.console import Console
 
 if TYPE_CHECKING:
-    from jobs.studies.atomistic.run import StudyReport
+    from jobs.studies.study import StudyReport
 
 VERDICTS = {True: "[green]yes[/green]", False: "[red]no[/red]", None: ""}
 
@@ -26,7 +26,7 @@ def study(
         typer.Option(
             "--out",
             "-o",
-            help="Folder for the structure, the picture, the report and the store.",
+            help="Folder for structures, picture, tables, report and store.",
             metavar="DIR",
         ),
     ] = None,
@@ -35,12 +35,22 @@ def study(
         typer.Option("--file", help="The structure, where a study does not make its own.", metavar="FILE"),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A coarser stride and 100 passes: a minute or so.")
+        bool, typer.Option("--quick", help="Fewer boxes or structures and 100 passes: a minute or so.")
     ] = False,
     mode: Annotated[
-        Literal["exact", "shared"],
-        typer.Option("--mode", help="exact: every box as a cluster of its own; shared: by shared sums."),
-    ] = "exact",
+        Literal["exact", "shared"] | None,
+        typer.Option(
+            "--mode",
+            help="Of boxes; exact: every box as a cluster of its own; shared: by shared sums.",
+            show_default="exact",
+        ),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--weights", help="A shipped model, or a folder that `crysift train` wrote.", metavar="NAME|DIR"
+        ),
+    ] = options.WEIGHTS["arise"],
     seed: options.Seed = options.SEED,
     executor: options.Executor = "auto",
     workers: options.Workers = None,
@@ -50,11 +60,13 @@ def study(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Match a structure of the literature, and compare what is found with what is known of it.
+    """Classify structures of the literature, and compare what is found with what is known of them.
 
     crysift study --list
 
     crysift study superalloy --out superalloy --quick
+
+    crysift study bain-path --out bain
 
     crysift study four-grains --out four-grains --file four_grains.xyz
     """
@@ -62,42 +74,41 @@ def study(
         if listed:
             _list(console)
             return
-        if name is None or out is None:
+        if name is None:
             raise CrysiftError("name a study and a folder: crysift study NAME --out DIR; --list shows them")
+        from jobs.studies.registry import study_named
+
+        chosen = study_named(name)
+        if out is None:
+            raise CrysiftError(f"name a folder for what comes of it: crysift study {name} --out DIR")
         from engine.execution import Cluster
         from jobs.progress import ProgressBars
         from jobs.settings import ExecutionSettings
-        from jobs.studies.atomistic.run import StudyRequest, run_study
-        from jobs.studies.atomistic.studies import study_named
+        from jobs.studies.study import StudyRequest
 
-        request = StudyRequest(study=study_named(name), file=file, quick=quick, mode=mode, seed=seed)
+        request = StudyRequest(quick=quick, weights=weights, seed=seed, file=file, mode=mode)
         execution = ExecutionSettings(executor, workers, cluster=Cluster(ray, dask))
         with ProgressBars(console) as bars:
-            report = run_study(request, out, execution, bars)
+            report = chosen.run(request, out, execution, bars)
         _show(console, report, out)
         console.finish(report.as_json())
 
 
 def _list(console: Console) -> None:
-    from jobs.studies.atomistic.studies import STUDIES
+    from jobs.studies.registry import STUDIES
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("study", "structure", "box, stride", "file"):
+    for heading in ("study", "structures", "extent", "file"):
         table.add_column(heading)
     for each in STUDIES:
-        size = f"{each.box:g} Å, {each.stride:g} Å"
-        table.add_row(each.name, each.title, size, "--file" if each.file else "")
+        table.add_row(each.name, each.title, each.extent, "--file" if each.file else "")
     console.show(table)
     console.finish({each.name: each.title for each in STUDIES})
 
 
 def _show(console: Console, report: "StudyReport", out: Path) -> None:
-    study_, counts = report.request.study, report.counts
-    console.say(f"[bold]{study_.title}[/bold]: {report.atoms:,} atoms, {counts['boxes']:,} boxes, of which")
-    console.say(
-        f"{counts['classified']:,} classified, {counts['sparse']:,} sparse, {counts['failed']:,} failed"
-    )
-    console.say(f"Known: {study_.known}")
+    console.say(f"[bold]{report.study.title}[/bold]: {report.counted}")
+    console.say(f"Known: {report.study.known}")
     table = Table(box=None, pad_edge=False)
     for heading in ("found", "value", "at least", "holds"):
         table.add_column(heading, justify="left" if heading == "found" else "right")
@@ -105,4 +116,4 @@ def _show(console: Console, report: "StudyReport", out: Path) -> None:
         limit = "" if check.at_least is None else f"{check.at_least:g}"
         table.add_row(check.finding, f"{check.value:.4g}", limit, VERDICTS[check.holds])
     console.show(table)
-    console.say(f"Structure, picture, report and store: {out}")
+    console.say(f"Structures, picture, tables, report and store: {out}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.markdown import markdown_table
 from jobs.studies.templates import WITHIN, OnPeaks, by_chance, on_peaks, template
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def transition_table(removal: Removal, labels: Sequence[str]) -> str:
     fall = sweep.falls_below(labels.index("bcc"))
     where = "nowhere" if fall is None else f"at {100 * fall:.0f} %"
     return (
-        f"{_table(heading, rows)}\n\nMeans over {sweep.draws} draws ± standard deviation over the draws "
+        f"{markdown_table(heading, rows)}\n\n"
+        f"Means over {sweep.draws} draws ± standard deviation over the draws "
         "± mean standard deviation over the networks that dropout samples; mutual information in nats. The "
         f"mean probability of bcc falls below 0.5 {where}."
     )
@@ -71,7 +73,8 @@ def lindemann_table(disorder: Mapping[str, Disorder]) -> str:
         )
     draws = next(iter(disorder.values())).measured.draws
     return (
-        f"{_table(heading, rows)}\n\nMeans over {draws} draws ± standard deviation over the draws; last "
+        f"{markdown_table(heading, rows)}\n\n"
+        f"Means over {draws} draws ± standard deviation over the draws; last "
         "column: mean distance to the nearest neighbour in units of that at rest."
     )
 
@@ -101,7 +104,8 @@ def bragg_table(
     heading = (f"within {distances} pixels", *(r.label for r in responses))
     others = "; ".join(f"{name}: {len(networks)} networks" for name, networks in controls.items())
     return (
-        f"{_table(heading, rows)}\n\nBy chance: share of the mask's area. {others.capitalize()}, mean ± "
+        f"{markdown_table(heading, rows)}\n\n"
+        f"By chance: share of the mask's area. {others.capitalize()}, mean ± "
         f"standard deviation of the share within {WITHIN[COMPARED]:g} pixels."
     )
 
@@ -125,8 +129,3 @@ def _shares(shares: Iterable[float]) -> str:
 
 def _rows(sweep: Sweep, values: Sequence[float]) -> list[int]:
     return [int(np.abs(sweep.values - value).argmin()) for value in values]
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

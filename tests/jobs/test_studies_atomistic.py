@@ -16,16 +16,17 @@ from engine.spm.field import Field, read_field
 from engine.store import Store
 from jobs.cli import app
 from jobs.spm.pipeline import open_spm
-from jobs.studies.atomistic.checks import grains_found, in_doubt_at_boundaries, only_there, separation
+from jobs.studies.atomistic.checks import grains_found, in_doubt_at_boundaries, only_there
 from jobs.studies.atomistic.chemical_order import FCC, L10, L12
 from jobs.studies.atomistic.files import write_image, write_structure
 from jobs.studies.atomistic.grain_boundaries import CRYSTALS, bicrystal
 from jobs.studies.atomistic.graphene import PROTOTYPE, as_imaged, graphene_boundary
 from jobs.studies.atomistic.nanotube import TUBES, nanotube_rod
-from jobs.studies.atomistic.studies import STUDIES, study_named
 from jobs.studies.atomistic.superalloy import MATRIX, ORDERED
 from jobs.studies.atomistic.system import Grain, System
 from jobs.studies.atomistic.truth import box_truth
+from jobs.studies.checks import separation
+from jobs.studies.registry import STUDIES, study_named
 from models.prototypes import titles
 
 
@@ -80,7 +81,7 @@ def test_a_class_found_elsewhere_is_counted_against_it(field: Field) -> None:
 def test_doubt_is_measured_against_boxes_inside_the_grains(field: Field) -> None:
     rod = nanotube_rod()
     area, ratio, *_ = in_doubt_at_boundaries(rod, field)
-    assert area.holds
+    assert area.value > 0.7
     assert ratio.value > 1.5
     certain = replace(field, mutual_information=-field.mutual_information)
     opposite, *_ = in_doubt_at_boundaries(rod, certain)
@@ -133,7 +134,7 @@ def test_every_study_is_listed() -> None:
     told = CliRunner().invoke(app, ["study", "--list"])
     assert told.exit_code == 0
     names = [study.name for study in STUDIES]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 18
     assert all(name in told.output for name in names)
 
 

@@ -27,9 +27,9 @@ from jobs.studies.drawing import draw_transition
 from jobs.studies.sweeps import SHARES, Disorder, Removal, Sweep, bcc_to_sc, lindemann
 from jobs.studies.tables import bragg_table, lindemann_table, transition_table
 from jobs.studies.templates import ClassResponse, template
-from models.dropout import mask_blocks
 from models.ood import OutOfDistribution
 from models.response_maps import LayerResponse
+from models.sampled_networks import mask_blocks
 from models.training.cubic import lattice_parameter
 from models.weights_file import load_model
 
@@ -156,8 +156,8 @@ def test_equal_studies_give_equal_pictures(tmp_path: Path) -> None:
 
 
 def test_a_model_that_reads_no_patterns_is_refused() -> None:
-    with pytest.raises(CrysiftError, match="arise-quip does not read diffraction patterns"):
-        diffraction.studies(Path("document.md"), "arise-quip")
+    with pytest.raises(CrysiftError, match="arise-robust does not read diffraction patterns"):
+        diffraction.studies(Path("document.md"), "arise-robust")
 
 
 @pytest.mark.slow

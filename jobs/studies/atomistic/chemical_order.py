@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
 from jobs.spm.maps.quantities import title_of
-from jobs.studies.atomistic.checks import Check, is_class, separation
+from jobs.studies.atomistic.checks import is_class
 from jobs.studies.atomistic.truth import box_truth
+from jobs.studies.checks import Check, separation
 
 if TYPE_CHECKING:
     from engine.spm.field import Field

@@ -14,7 +14,8 @@ def with_defects(whole: System, vacancies: float, displacement: float, seed: int
     the whole structure (Leitherer et al., Nat. Commun. 12, 6234 (2021), Methods). Equal seeds give equal
     structures.
     """
-    from models.training.defects import random_generator, remaining_sites
+    from models.training.defects import remaining_sites
+    from models.training.randomness import random_generator
 
     random = random_generator(seed, f"{len(whole)}-{vacancies:g}-{displacement:g}")
     kept = remaining_sites(len(whole), vacancies, random)

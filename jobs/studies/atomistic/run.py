@@ -1,93 +1,34 @@
-"""A study from its structure to its report."""
+"""A structure of known grains from its making to the report of what was found in it."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from jobs.studies.study import StudyReport
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.execution import Listener
-    from engine.spm import GridSettings, SoapMode
     from engine.spm.field import Field
     from jobs.settings import ExecutionSettings
-    from jobs.spm.pipeline import SpmTables
-    from jobs.studies.atomistic.checks import Check
-    from jobs.studies.atomistic.studies import Study
+    from jobs.spm.pipeline import SpmRequest, SpmTables
+    from jobs.studies.atomistic.studies import GrainStudy
     from jobs.studies.atomistic.system import System
+    from jobs.studies.study import StudyRequest
 
-PASSES, QUICK_PASSES = 1000, 100
 SHARES = 10
 """Classes that a report lists."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudyRequest:
-    """A study and how to do it."""
-
-    study: Study
-    file: Path | None = None
-    quick: bool = False
-    """A coarser stride and fewer passes."""
-    mode: SoapMode = "exact"
-    seed: int = 0
-
-    @property
-    def passes(self) -> int:
-        """Stochastic passes per box."""
-        return QUICK_PASSES if self.quick else PASSES
-
-    @property
-    def grid(self) -> GridSettings:
-        """How the structure is cut."""
-        from engine.spm import GridSettings
-
-        stride = self.study.quick_stride if self.quick else self.study.stride
-        return GridSettings(stride=(stride, stride, stride), box=self.study.box)
-
-    @property
-    def variant(self) -> str:
-        """For the names of files that do not go with other settings."""
-        return f"{self.mode}-quick" if self.quick else self.mode
-
-
-@dataclass(frozen=True)
-class StudyReport:
-    """What a study found."""
-
-    request: StudyRequest
-    atoms: int
-    counts: dict[str, Any]
-    shares: dict[str, float]
-    checks: list[Check]
-
-    @property
-    def holds(self) -> bool:
-        """Whether all limits are reached."""
-        return all(check.holds is not False for check in self.checks)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        study = self.request.study
-        return {
-            "study": study.name,
-            "title": study.title,
-            "known": study.known,
-            "atoms": self.atoms,
-            "grid": asdict(self.request.grid),
-            "mode": self.request.mode,
-            "passes": self.request.passes,
-            "boxes": self.counts,
-            "shares": self.shares,
-            "checks": [check.as_json() for check in self.checks],
-            "holds": self.holds,
-        }
-
-
 def run_study(
-    request: StudyRequest, folder: Path, execution: ExecutionSettings, listener: Listener | None = None
+    study: GrainStudy,
+    request: StudyRequest,
+    folder: Path,
+    execution: ExecutionSettings,
+    listener: Listener | None = None,
 ) -> StudyReport:
     """Make or read the structure, match it, draw the result and compare it with what is known.
 
@@ -95,24 +36,26 @@ def run_study(
     interruption.
     """
     from engine.spm.field import read_field
-    from jobs.spm.pipeline import counts
+    from engine.store import Store
+    from jobs.spm.pipeline import run_spm
 
     folder.mkdir(parents=True, exist_ok=True)
-    known = _through_file(request.study.structure(request.file), request.study, folder)
-    tables = _matched(request, known, folder, execution, listener)
+    known = _through_file(study.structure(request.file), study, folder)
+    store = Store.open(str(folder / f"store-{_variant(request)}"), create=True)
+    asked = _matching(study, request, known)
+    tables = run_spm(store, asked, execution, listener)
     field = read_field(tables.grid, tables.geometry)
-    report = StudyReport(
-        request,
-        len(known),
-        counts(tables),
-        dict(list(field.shares.items())[:SHARES]),
-        request.study.checks(known, field),
-    )
+    report = _report(study, request, asked, tables, field, known)
     _write(report, known, field, folder)
     return report
 
 
-def _through_file(known: System, study: Study, folder: Path) -> System:
+def _variant(request: StudyRequest) -> str:
+    """For the names of files that do not go with other settings."""
+    return request.variant(request.mode or "exact")
+
+
+def _through_file(known: System, study: GrainStudy, folder: Path) -> System:
     """Write a structure to a file and read it as a user's; pixels are converted on the way."""
     from connectors.atomistic import read_frames
     from jobs.studies.atomistic.files import IMAGED, write_image, write_structure
@@ -125,31 +68,53 @@ def _through_file(known: System, study: Study, folder: Path) -> System:
     return replace(known, frame=frame)
 
 
-def _matched(
-    request: StudyRequest,
-    known: System,
-    folder: Path,
-    execution: ExecutionSettings,
-    listener: Listener | None,
-) -> SpmTables:
-    from engine.store import Store
-    from jobs.spm.pipeline import SpmRequest, run_spm
+def _matching(study: GrainStudy, request: StudyRequest, known: System) -> SpmRequest:
+    from engine.spm import GridSettings
+    from jobs.spm.pipeline import SpmRequest
 
-    store = Store.open(str(folder / f"store-{request.variant}"), create=True)
-    asked = SpmRequest(
-        name=request.study.name,
+    stride = study.quick_stride if request.quick else study.stride
+    return SpmRequest(
+        name=study.name,
         frames=[known.frame],
-        grid=request.grid,
-        mode=request.mode,
+        grid=GridSettings(stride=(stride, stride, stride), box=study.box),
+        mode=request.mode or "exact",
         passes=request.passes,
         seed=request.seed,
+        weights=request.weights,
     )
-    return run_spm(store, asked, execution, listener)
+
+
+def _report(
+    study: GrainStudy,
+    request: StudyRequest,
+    asked: SpmRequest,
+    tables: SpmTables,
+    field: Field,
+    known: System,
+) -> StudyReport:
+    from jobs.spm.pipeline import counts
+
+    found = counts(tables)
+    return StudyReport(
+        study=study,
+        request=request,
+        counted=f"{len(known):,} atoms, {found['boxes']:,} boxes, of which {found['classified']:,} "
+        f"classified, {found['sparse']:,} sparse, {found['failed']:,} failed",
+        facts={
+            "atoms": len(known),
+            "grid": asdict(asked.grid),
+            "mode": asked.mode,
+            "boxes": found,
+            "shares": dict(list(field.shares.items())[:SHARES]),
+        },
+        checks=study.checks(known, field),
+    )
 
 
 def _write(report: StudyReport, known: System, field: Field, folder: Path) -> None:
     from jobs.studies.atomistic.drawing import draw
 
-    draw(folder / f"map-{report.request.variant}.png", known, field)
-    path = folder / f"report-{report.request.variant}.json"
+    variant = _variant(report.request)
+    draw(folder / f"map-{variant}.png", known, field)
+    path = folder / f"report-{variant}.json"
     path.write_text(json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import CrysiftError
-from jobs.studies.atomistic.checks import Check, grains_found, in_doubt_at_boundaries, only_there
+from jobs.studies.atomistic.checks import grains_found, in_doubt_at_boundaries, only_there
 from jobs.studies.atomistic.grain_boundaries import Kind
+from jobs.studies.checks import Check
 
 if TYPE_CHECKING:
+    from engine.execution import Listener
     from engine.spm.field import Field
+    from jobs.settings import ExecutionSettings
     from jobs.studies.atomistic.system import System
+    from jobs.studies.study import StudyReport, StudyRequest
 
 Checks = Callable[["System", "Field"], list[Check]]
 KINDS: tuple[Kind, ...] = ("twist", "tilt")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Study:
+class GrainStudy:
     """One structure and its analysis; lengths in Å.
 
     `build` makes the structure, from a file where `file` says what it holds. `known` is what others found,
@@ -48,13 +52,18 @@ class Study:
             raise CrysiftError(f"the study {self.name} makes its own structure: leave --file {file} out")
         return self.build(file)
 
+    @property
+    def extent(self) -> str:
+        """Edge and stride of the boxes."""
+        return f"{self.box:g} Å boxes, stride {self.stride:g} Å"
 
-def study_named(name: str) -> Study:
-    """Find a study; raises CrysiftError for an unknown name."""
-    found = {study.name: study for study in STUDIES}
-    if name not in found:
-        raise CrysiftError(f"there is no study {name!r}: take one of {', '.join(found)}")
-    return found[name]
+    def run(
+        self, request: StudyRequest, folder: Path, execution: ExecutionSettings, listener: Listener
+    ) -> StudyReport:
+        """Match the structure, draw the result and compare it with what is known."""
+        from jobs.studies.atomistic.run import run_study
+
+        return run_study(self, request, folder, execution, listener)
 
 
 def _four_grains(file: Path | None, *, vacancies: float = 0.0, displacement: float = 0.0) -> System:
@@ -133,7 +142,7 @@ def _chemical_order(known: System, field: Field) -> list[Check]:
 _UNCERTAIN = "uncertainty is high where grains meet and low inside (Leitherer et al. 2021)"
 
 
-def _polycrystals() -> list[Study]:
+def _polycrystals() -> list[GrainStudy]:
     common: dict[str, Any] = {
         "stride": 1.0,
         "box": 16.0,
@@ -141,7 +150,7 @@ def _polycrystals() -> list[Study]:
         "file": "a polycrystal of fcc, bcc, hcp and diamond grains (four_grains.xyz of Zenodo 5526927)",
     }
     return [
-        Study(
+        GrainStudy(
             name="four-grains",
             title="polycrystal of an fcc, a bcc, an hcp and a diamond grain",
             known=f"every grain is found with its lattice, and {_UNCERTAIN}",
@@ -149,7 +158,7 @@ def _polycrystals() -> list[Study]:
             checks=partial(_grains_and_boundaries, right=0.85, separated=0.9),
             **common,
         ),
-        Study(
+        GrainStudy(
             name="four-grains-defective",
             title="the same without 20 % of the atoms, the others displaced by up to 1 % of d_NN",
             known=f"the four grains are found in spite of the defects, and {_UNCERTAIN}",
@@ -160,10 +169,10 @@ def _polycrystals() -> list[Study]:
     ]
 
 
-def _superalloys() -> list[Study]:
+def _superalloys() -> list[GrainStudy]:
     common: dict[str, Any] = {"stride": 3.0, "box": 16.0, "quick_stride": 9.0}
     return [
-        Study(
+        GrainStudy(
             name="superalloy",
             title="ordered L1₂ Ni₃Al in a disordered fcc matrix of the same composition",
             known="boxes are L1₂ in the precipitate and fcc in the matrix (Leitherer et al. 2021)",
@@ -171,7 +180,7 @@ def _superalloys() -> list[Study]:
             checks=partial(_precipitate, right=0.95, separated=0.9),
             **common,
         ),
-        Study(
+        GrainStudy(
             name="superalloy-defective",
             title="the same without 20 % of the atoms, the others displaced by up to 5 % of d_NN",
             known="the precipitate is found in spite of the defects (Leitherer et al. 2021)",
@@ -202,9 +211,9 @@ tell stackings apart; 13 and 24 Å hold 93 and 370, the latter two periods of dh
 information is lower at the boundary than inside: there the check of it does not hold."""
 
 
-def _boundaries() -> list[Study]:
+def _boundaries() -> list[GrainStudy]:
     return [
-        Study(
+        GrainStudy(
             name=f"{kind}-{lattice}",
             title=f"{lattice} bicrystal with a {sigma} {kind} boundary",
             known=f"the lattice is found on both sides, and {_UNCERTAIN}",
@@ -219,7 +228,7 @@ def _boundaries() -> list[Study]:
     ]
 
 
-_NANOPARTICLE = Study(
+_NANOPARTICLE = GrainStudy(
     name="nanoparticle",
     title="FePt nanoparticle from atomic electron tomography",
     known="L1₂, L1₀ and disordered fcc regions (Yang et al., Nature 542, 75 (2017); Leitherer et al. 2021)",
@@ -230,7 +239,7 @@ _NANOPARTICLE = Study(
     quick_stride=4.0,
     file="an FePt nanoparticle (fept_aet_2017.xyz)",
 )
-_NANOTUBES = Study(
+_NANOTUBES = GrainStudy(
     name="nanotubes",
     title="rod of a (4,4) and a (7,0) carbon nanotube, end to end",
     known="chirality is recognized, and uncertainty is high where the tubes meet",
@@ -240,7 +249,7 @@ _NANOTUBES = Study(
     box=18.0,
     quick_stride=2.0,
 )
-_GRAPHENE = Study(
+_GRAPHENE = GrainStudy(
     name="graphene",
     title="graphene with a Σ7 tilt boundary, as noisy positions of an image, in pixels",
     known="both grains are graphene, and uncertainty is high along the pentagons and heptagons between them",
@@ -252,7 +261,7 @@ _GRAPHENE = Study(
     is_image=True,
 )
 
-STUDIES: tuple[Study, ...] = (
+STUDIES: tuple[GrainStudy, ...] = (
     *_polycrystals(),
     *_superalloys(),
     _NANOPARTICLE,
