@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures studies map page scale reliability fault-table lock clean
+.PHONY: help screen test test-all check figures studies accuracy map page scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,9 +34,18 @@ figures: .venv/installed-dev ## Measure, and write the figures into README.md an
 	$(BIN)/python -m jobs.bench.readme docs/spm.md build/spm.json
 	$(BIN)/python -m jobs.bench.plot docs/ingest-memory.svg build/ingest.json
 
-studies: .venv/installed-dev ## Study the diffraction network, and write figures and pictures into docs/diffraction.md.
+studies: .venv/installed-dev ## Study the networks, and write figures and pictures into docs/diffraction.md, arise-studies.md and uncertainty.md.
+	mkdir -p build
 	$(BIN)/python -m jobs.studies.diffraction docs/diffraction.md
 	$(BIN)/python -m jobs.bench.readme docs/diffraction.md
+	$(BIN)/python -m jobs.studies.arise.document docs/arise-studies.md build/studies arise-robust arise
+	$(BIN)/python -m jobs.studies.reliability docs/uncertainty-reliability.png
+
+accuracy: .venv/installed-dev ## Measure all models and competitors on 117,996 structures, and write README.md and docs/accuracy.md.
+	mkdir -p build
+	$(BIN)/crysift bench accuracy --out build/accuracy --json > build/accuracy.json
+	$(BIN)/python -m jobs.bench.readme README.md build/accuracy.json
+	$(BIN)/python -m jobs.bench.readme docs/accuracy.md build/accuracy.json
 
 map: .venv/installed-dev ## Measure maps of up to 154,925 structures, and write README.md and docs/scale.md (half an hour).
 	mkdir -p build

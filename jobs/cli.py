@@ -11,6 +11,7 @@ from jobs.commands.ingest import ingest
 from jobs.commands.jobs import jobs
 from jobs.commands.logs import logs
 from jobs.commands.map import map_command
+from jobs.commands.models import models
 from jobs.commands.predict import predict
 from jobs.commands.query import query
 from jobs.commands.report import report
@@ -26,6 +27,7 @@ from jobs.commands.stop import stop
 from jobs.commands.study import study
 from jobs.commands.submit import submit
 from jobs.commands.train import train
+from jobs.commands.tune import tune
 from jobs.commands.verify import verify
 from jobs.termination import interrupt_status, stop_on_sigterm
 
@@ -65,6 +67,8 @@ app.command(rich_help_panel=CLUSTER)(jobs)
 app.command(rich_help_panel=CLUSTER)(logs)
 app.command(rich_help_panel=CLUSTER)(stop)
 app.command(rich_help_panel=DEVELOPMENT)(train)
+app.command(rich_help_panel=DEVELOPMENT)(tune)
+app.add_typer(models, name="models", rich_help_panel=DEVELOPMENT)
 app.command(rich_help_panel=DEVELOPMENT)(bench)
 
 

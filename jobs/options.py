@@ -1,11 +1,12 @@
 """The options that several commands share, each declared once."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from engine.errors import CrysiftError
+from models import DEFAULT_WEIGHTS
 
 # Defaults stand here as literals because importing the settings classes would make `crysift --help` wait for
 # numba and PyTorch; a test holds them equal to the defaults of those classes.
@@ -19,11 +20,12 @@ BACKEND: Literal["kernel"] = "kernel"
 CHANNELS: Literal["single"] = "single"
 MASK = True
 PASSES = 1000
+ADAPTIVE = "adaptive"
 SEED = 0
 ALPHA = 0.05
-WEIGHTS = {"arise": "arise-quip", "diffraction": "diffraction-single"}
+WEIGHTS = DEFAULT_WEIGHTS
 GPU_SHARE = 1.0
-EPOCHS = {"arise": 120, "diffraction": 8}
+EPOCHS = {"arise": 30, "diffraction": 8}
 TRAINING_SEED = 42
 TOP = 20
 MAP_SAMPLE = 200_000
@@ -165,8 +167,42 @@ Models = Annotated[
     ),
 ]
 Model = Annotated[Literal["arise", "diffraction"], typer.Option("--model", help="Network to apply.")]
+
+
+def _passes(asked: str | int) -> int | str:
+    """Return a number of passes, or the word that stands for as many as a structure needs."""
+    if asked == ADAPTIVE:
+        return ADAPTIVE
+    try:
+        number = int(asked)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter(f"{asked!r} is neither a number from 1 on nor '{ADAPTIVE}'")
+    return number
+
+
 Passes = Annotated[
-    int, typer.Option("--passes", help="Stochastic forward passes T.", min=1, rich_help_panel=NETWORK)
+    Any,  # an option cannot be declared as `int | str`
+    typer.Option(
+        "--passes",
+        help="Stochastic forward passes T; adaptive: 32 to 1,000, as many as class and mutual information "
+        "need to be decided.",
+        parser=_passes,
+        metavar="T|adaptive",
+        rich_help_panel=NETWORK,
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        help="With --passes adaptive: mutual information, in nats, of which it is to be decided whether a "
+        "structure exceeds it.",
+        min=0.0,
+        rich_help_panel=NETWORK,
+        show_default="the model's",
+    ),
 ]
 Seed = Annotated[
     int, typer.Option("--seed", help="Seed of the dropout masks.", min=0, rich_help_panel=NETWORK)
@@ -181,7 +217,8 @@ Weights = Annotated[
     list[str] | None,
     typer.Option(
         "--weights",
-        help="A shipped model, or a folder that `crysift train` wrote; once per network.",
+        help="A model by name, shipped or in a folder of $CRYSIFT_MODELS, or a folder that `crysift train` "
+        "wrote; once per network.",
         rich_help_panel=NETWORK,
         metavar="NAME|DIR",
         show_default=", ".join(WEIGHTS.values()),

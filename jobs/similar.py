@@ -26,6 +26,7 @@ from jobs.landscape.pipeline import sources_of
 from jobs.pipeline import derive_all, ingest_all
 from jobs.settings import ExecutionSettings
 from jobs.views import connect
+from models import DEFAULT_WEIGHTS
 from models.batches import vectors_of
 from models.representations import Layer
 from models.stage import PredictArise
@@ -67,7 +68,7 @@ class SimilarSettings:
     """Nearest structures to find for each."""
     layer: str = "3"
     """"descriptor" for the vectors themselves, or a hidden layer of the network from 1 on."""
-    weights: str = "arise-quip"
+    weights: str = DEFAULT_WEIGHTS["arise"]
     """The model that the store's predictions were made with."""
 
     def __post_init__(self) -> None:

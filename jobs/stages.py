@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from engine.descriptors.diffraction import DiffractionSettings
     from engine.descriptors.soap import SoapSettings
     from engine.stage import Device, Stage
+    from models.adaptive import Passes
     from models.stage import PredictStage
 
 
@@ -68,6 +69,21 @@ def networks(names: Sequence[str], weights: Sequence[str], **settings: Any) -> t
             raise CrysiftError(f"the weights {chosen[of]} and {each} are both of {of!r}: name one of them")
         chosen[of] = each
     return tuple(replace(stage, weights=chosen.get(name, stage.weights)) for name, stage in stages.items())
+
+
+def passes_asked(passes: int | str, threshold: float | None = None) -> Passes:
+    """Return a number of passes, or what decides how many a structure gets, from the words of a command.
+
+    Raises CrysiftError where a threshold goes with a fixed number of passes.
+    """
+    from jobs.options import ADAPTIVE
+    from models.adaptive import AdaptivePasses
+
+    if passes == ADAPTIVE:
+        return AdaptivePasses(threshold=threshold)
+    if threshold is not None:
+        raise CrysiftError(f"--threshold decides nothing with --passes {passes}: ask for --passes {ADAPTIVE}")
+    return int(passes)
 
 
 def _network(name: str, settings: dict[str, Any]) -> PredictStage:

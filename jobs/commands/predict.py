@@ -8,6 +8,7 @@ def predict(
     store: options.StoreOption = options.DEFAULT_STORE,
     model: options.Model = "arise",
     passes: options.Passes = options.PASSES,
+    threshold: options.Threshold = None,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
     weights: options.Weights = None,
@@ -32,15 +33,18 @@ def predict(
     crysift predict --store my-store --model diffraction
 
     crysift predict --store my-store --passes 100000 --add-table
+
+    crysift predict --store my-store --passes adaptive --add-table
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from engine.execution import Cluster
         from engine.store import Store
         from jobs.derivation import derive_and_report
         from jobs.settings import ExecutionSettings
-        from jobs.stages import networks
+        from jobs.stages import networks, passes_asked
 
-        [stage] = networks([model], weights or [], passes=passes, seed=seed, alpha=alpha, device=device)
+        inference = {"passes": passes_asked(passes, threshold), "seed": seed, "alpha": alpha}
+        [stage] = networks([model], weights or [], device=device, **inference)
         opened = Store.open(store, create=False)
         source = opened.latest(stage.source)
         stage.check_source(source.fingerprint)

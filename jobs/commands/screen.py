@@ -27,6 +27,7 @@ def screen(
     channels: options.Channels = options.CHANNELS,
     mask: options.Mask = options.MASK,
     passes: options.Passes = options.PASSES,
+    threshold: options.Threshold = None,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
     weights: options.Weights = None,
@@ -53,6 +54,8 @@ def screen(
 
     crysift screen mp.parquet --store mp --json         [dim]summary as JSON[/dim]
 
+    crysift screen mp: --passes adaptive                [dim]fewer passes where few decide[/dim]
+
     crysift screen files/ --models arise,diffraction    [dim]two networks side by side[/dim]
 
     An interrupted screening goes on with the same command; what is done is not done again.
@@ -67,9 +70,10 @@ def screen(
         from jobs.report import print_report
         from jobs.screening import screen as run
         from jobs.settings import ExecutionSettings, ScreenSettings
-        from jobs.stages import networks
+        from jobs.stages import networks, passes_asked
 
-        inference = {"passes": passes, "seed": seed, "alpha": alpha, "device": device}
+        sampling = passes_asked(passes, threshold)
+        inference = {"passes": sampling, "seed": seed, "alpha": alpha, "device": device}
         asked = networks(models.replace(" ", "").split(","), weights or [], **inference)
         options.refuse_unused(context, [network.source for network in asked], f"--models {models}")
         settings = ScreenSettings(

@@ -135,6 +135,7 @@ def spm(
         ),
     ] = None,
     passes: options.Passes = options.PASSES,
+    threshold: options.Threshold = None,
     seed: options.Seed = options.SEED,
     alpha: options.Alpha = options.ALPHA,
     weights: Annotated[
@@ -184,6 +185,7 @@ def spm(
         from jobs.spm.refine import Refine
         from jobs.spm.report import print_report
         from jobs.spm.summary import summarize
+        from jobs.stages import passes_asked
 
         grid = GridSettings(stride_of(stride), box, shape, axes, padding, min_atoms)
         refinement = Refine(refine_step, refine_uncertainty, refine_contrast) if refine else None
@@ -192,7 +194,7 @@ def spm(
             frames=read_all(sources, file_format, every=every, pixel_size=pixel_size, species=species),
             grid=grid,
             mode=mode,
-            passes=passes,
+            passes=passes_asked(passes, threshold),
             seed=seed,
             weights=weights,
             alpha=alpha,

@@ -1,13 +1,18 @@
-"""`crysift train`: a network from prototypes alone."""
+"""`crysift train`: a network from prototypes alone, or a trained one with further classes."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from engine.errors import CrysiftError
 from jobs import options
 from jobs.console import Console
 
+if TYPE_CHECKING:
+    from models.weights_file import Model
+
+CLASSES = "Further classes (arise)"
 _DEFAULT_OUTPUT = Path("NETWORK-model")
 
 
@@ -45,6 +50,50 @@ def train(
     seed: Annotated[
         int, typer.Option("--seed", help="Seed of weights, order and split.", min=0)
     ] = options.TRAINING_SEED,
+    added: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--add",
+            help="Extend a trained model by a class: files or folders of structures, or a table of "
+            "prototypes (JSON, Parquet) with several classes.",
+            metavar="FILE|DIR",
+            rich_help_panel=CLASSES,
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            help="Name of the new class; one for all that is added, or one for each --add.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="Model to extend: a name, or a folder that `crysift train` wrote.",
+            metavar="NAME|DIR",
+            rich_help_panel=CLASSES,
+            show_default=options.WEIGHTS["arise"],
+        ),
+    ] = None,
+    allow_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--allow-duplicates",
+            help="Train a class all the same that is nearly a known one.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = False,
+    file_format: options.FileFormat = None,
+    recipe: Annotated[
+        Literal["pristine", "robust"],
+        typer.Option(
+            "--recipe",
+            help="arise: train on pristine prototypes only, or on defective ones, too.",
+        ),
+    ] = "robust",
     basis: options.Basis = options.BASIS,
     channels: options.Channels = options.CHANNELS,
     mask: options.Mask = options.MASK,
@@ -52,18 +101,39 @@ def train(
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train a network on pristine prototypes, evaluate it, and write weights with a model card.
+    """Train a network on prototypes, evaluate it, and write weights with a model card.
 
     crysift train arise --output my-model                 [dim]108 prototypes, by SOAP[/dim]
+
+    crysift train arise --recipe pristine -o my-pristine  [dim]no defective structure is trained on[/dim]
 
     crysift screen structures/ --weights my-model
 
     crysift train diffraction --channels rgb -o my-rgb    [dim]four cubic classes, by diffraction[/dim]
 
     crysift screen structures/ --models diffraction --channels rgb --weights my-rgb
+
+    crysift train arise --add rutile/ --label rutile -o my-classes    [dim]one class more[/dim]
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         options.refuse_unused(context, [options.READ_BY[network]], f"`crysift train {network}`")
+        _refuse_misplaced(context, network, bool(added))
+        if added:
+            from connectors.settings import SourceSettings
+            from jobs.extending import Extending, extend_model, summary_of
+
+            asked = Extending(
+                added,
+                labels or [],
+                base or options.WEIGHTS["arise"],
+                allow_duplicates,
+                SourceSettings(file_format),
+                epochs,
+                seed,
+            )
+            model = extend_model(asked, output, work, console)
+            _finish(console, network, output, model, summary_of(model))
+            return
         from dataclasses import replace
 
         from jobs.progress import ProgressBars
@@ -72,10 +142,10 @@ def train(
         with ProgressBars(console) as bars:
             on_epoch = bars.count_epochs(network, changed["epochs"])
             if network == "arise":
-                from models.training.arise import AriseTraining, train_arise
-                from models.training.grid import GridSettings
+                from models.training.arise import RECIPES, AriseTraining, train_arise
 
-                arise = AriseTraining(grid=GridSettings(basis=basis))
+                chosen = RECIPES[recipe]
+                arise = AriseTraining(replace(chosen, grid=replace(chosen.grid, basis=basis)))
                 arise = replace(arise, optimisation=replace(arise.optimisation, **changed))
                 model = train_arise(output, arise, work=work, listener=bars, on_epoch=on_epoch)
             else:
@@ -85,10 +155,31 @@ def train(
                 images = DiffractionTraining(descriptor=DiffractionSettings(channels=channels, mask=mask))
                 images = replace(images, optimisation=replace(images.optimisation, **changed))
                 model = train_diffraction(output, images, work=work, listener=bars, on_epoch=on_epoch)
-        accuracies: dict[str, float] = model.card["results"]["accuracies"]
-        for name, accuracy in accuracies.items():
+        for name, accuracy in model.card["results"]["accuracies"].items():
             console.say(f"  {100 * accuracy:6.2f} %  {name}")
-        console.say(f"Weights and model card: {output}. Use them with --weights {output}")
-        console.finish(
-            {"network": network, "folder": output, "sha256": model.sha256, "accuracies": accuracies}
-        )
+        _finish(console, network, output, model, {})
+
+
+def _finish(console: Console, network: str, output: Path, model: "Model", more: dict[str, Any]) -> None:
+    """Tell where the model is, and by which name."""
+    console.say(f"Weights and model card: {output}. Use them with --weights {output}")
+    accuracies: dict[str, float] = model.card["results"]["accuracies"]
+    told = {"network": network, "folder": output, "sha256": model.sha256, "accuracies": accuracies}
+    console.finish({**told, **more})
+
+
+def _refuse_misplaced(context: typer.Context, network: str, extends: bool) -> None:
+    """Raise CrysiftError, naming the option, where one is given that an extension, or a training, has not."""
+    if extends and network != "arise":
+        raise CrysiftError("classes are added to the network arise: say `crysift train arise --add …`")
+    if extends:
+        foreign = dict.fromkeys(("basis", "recipe"), "the base model's is used with --add")
+    else:
+        of_extension = ("labels", "base", "allow_duplicates", "file_format")
+        foreign = dict.fromkeys(of_extension, "it belongs to --add, which is not given")
+    if network != "arise":
+        foreign["recipe"] = "it belongs to `crysift train arise`"
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in foreign and source is not None and source.name == "COMMANDLINE":
+            raise CrysiftError(f"{parameter.opts[0]}: {foreign[parameter.name]}; leave it out")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.errors import CrysiftError
+from models import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ class MapRequest:
     sample: int = DEFAULT_SAMPLE
     """Structures to fit the map to, if there are more; the others are placed in it."""
     backend: AskedBackend = "auto"
-    weights: str = "arise-quip"
+    weights: str = DEFAULT_WEIGHTS["arise"]
     protostructures: bool = True
     """Whether structure types are determined, to describe the clusters by."""
     update: bool = False

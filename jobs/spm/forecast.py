@@ -18,6 +18,8 @@ SECONDS_PER_PAIR: dict[SoapMode, float] = {"exact": 1.2e-7, "shared": 1.5e-7}
 """Of a core, per predicted neighbour pair; measured: exact 0.6e-7 with one species, 1.9e-7 with two."""
 SECONDS_PER_BOX, SECONDS_PER_PASS = 4.0e-4, 3.6e-6
 """Of a core, for the classification of a box, and for each of its stochastic passes; measured."""
+ADAPTIVE_PASSES = 400
+"""What the passes of a box cost on average, in fixed ones, where each box gets as many as it needs."""
 ATOM_BYTES = 110
 """In this process, per atom of the largest frame, while it is sorted into boxes and bricks; measured."""
 BOX_BYTES = 210
@@ -95,7 +97,8 @@ def forecast(request: SpmRequest, execution: ExecutionSettings) -> Forecast:
     alone = execution.executor == "inline" or not execution.cluster.is_local
     workers = execution.workers or (1 if alone else available_cores())
     seconds = pairs * SECONDS_PER_PAIR[request.mode]
-    seconds += occupied * (SECONDS_PER_BOX + request.passes * SECONDS_PER_PASS)
+    passes = request.passes if isinstance(request.passes, int) else ADAPTIVE_PASSES
+    seconds += occupied * (SECONDS_PER_BOX + passes * SECONDS_PER_PASS)
     return Forecast(
         name=request.name,
         atoms=atoms,

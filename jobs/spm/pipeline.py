@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import CrysiftError
 from jobs.spm.refine import Refine, levels
+from models import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from engine.stage import Device, Stage
     from engine.store import Store, Table
     from jobs.settings import ExecutionSettings
+    from models.adaptive import Passes
     from models.stage import PredictBoxes
 
 
@@ -37,9 +39,9 @@ class SpmRequest:
     frames: Sequence[Frame]
     grid: GridSettings = field(default_factory=_grid)
     mode: SoapMode = "exact"
-    passes: int = 1000
+    passes: Passes = 1000
     seed: int = 0
-    weights: str = "arise-quip"
+    weights: str = DEFAULT_WEIGHTS["arise"]
     top: int = 5
     alpha: float = 0.05
     classes: tuple[str, ...] = ()
@@ -78,12 +80,10 @@ class SpmRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Return what determines the numbers, but for the atoms, as JSON values."""
-        plain = {
-            name: getattr(self, name)
-            for name in ("name", "mode", "passes", "seed", "weights", "top", "alpha")
-        }
+        plain = {name: getattr(self, name) for name in ("name", "mode", "seed", "weights", "top", "alpha")}
         return {
             **plain,
+            "passes": self.passes if isinstance(self.passes, int) else asdict(self.passes),
             **asdict(self.grid),
             "classes": list(self.classes),
             "refine": asdict(self.refine) if self.refine else None,
@@ -198,7 +198,8 @@ class _Run:
 
         settings: dict[str, object] = {"mode": self.request.mode}
         if self.request.refine:
-            chosen_by = {"model": predict.model_hash(), "passes": predict.passes, "seed": predict.seed}
+            passes = predict.settings()["passes"]
+            chosen_by = {"model": predict.model_hash(), "passes": passes, "seed": predict.seed}
             settings |= self.request.refine.as_json() | {f"refine_{k}": v for k, v in chosen_by.items()}
         return boxes_table(self.store, atoms, geometry, settings, allow_new=self.execution.add_table)
 

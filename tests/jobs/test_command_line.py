@@ -20,7 +20,7 @@ from tests.jobs.running import CRYSTALS, Answer, crysift
 COMMANDS = (
     *("screen", "query", "status", "verify", "ingest", "featurize", "predict", "train", "bench"),
     *("submit", "jobs", "logs", "stop", "spm", "spm-maps", "spm-regions", "spm-profiles", "study"),
-    *("map", "report", "serve", "similar"),
+    *("map", "report", "serve", "similar", "tune", "models"),
 )
 HEAVY = {"torch", "ray", "dask", "distributed", "numba", "pymatgen", "ase", "scipy"}
 
@@ -88,6 +88,8 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         (["screen"], 2, "Missing argument"),
         (["screen", "nowhere.cif"], 1, "nowhere.cif does not exist"),
         (["screen", "examples:", "--passes", "0"], 2, "--passes"),
+        (["screen", "examples:", "--passes", "many"], 2, "'many' is neither"),
+        (["screen", "examples:", "--threshold", "0.1"], 1, "decides nothing with --passes 1000"),
         (["screen", "examples:", "--sigma", "9"], 1, "sigma = 9 is outside"),
         (["screen", "examples:", "--basis", "other"], 2, "quip"),
         (["screen", "examples:", "--backend", "dscribe"], 1, "has no radial basis"),
@@ -97,7 +99,7 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         (["screen", "examples:", "--models", "diffraction", "--cutoff", "4"], 1, "--cutoff is a setting of"),
         (["featurize", "--channels", "rgb"], 1, "--channels is a setting of features_diffraction"),
         (["featurize", "--descriptor", "diffraction", "--basis", "quip"], 1, "does not use: leave it out"),
-        (["predict", "--model", "diffraction", "--weights", "arise-quip"], 1, "are of the network 'arise'"),
+        (["predict", "--model", "diffraction", "--weights", "arise-robust"], 1, "are of the network 'arise'"),
         (["status"], 1, "there is no store"),
         (["featurize"], 1, "there is no store"),
         (["predict"], 1, "there is no store"),
@@ -106,6 +108,7 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         (["train", "other"], 2, "arise"),
         (["train", "arise", "--no-mask"], 1, "`crysift train arise` does not use"),
         (["train", "diffraction", "--basis", "gto"], 1, "`crysift train diffraction` does not use"),
+        (["train", "diffraction", "--recipe", "robust"], 1, "it belongs to `crysift train arise`"),
         (["nonsense"], 2, "No such command"),
     ],
 )

@@ -79,7 +79,7 @@ def representations(store: Store, layer: str) -> dict[str, NDArray[np.float32]]:
     parts = sorted(map(features.read, features.part_names()), key=len, reverse=True)  # the later version last
     held = pa.concat_tables(parts)
     vectors = fixed_size_values(contiguous(held["vector"])).reshape(len(held), -1)
-    points = Layer(load_model("arise-quip").network, layer)(vectors.copy())
+    points = Layer(load_model("arise-robust").network, layer)(vectors.copy())
     return dict(zip(held["structure_id"].to_pylist(), points, strict=True))
 
 

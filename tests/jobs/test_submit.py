@@ -130,7 +130,7 @@ def test_the_archive_is_always_the_same_and_runs_where_crysift_is_not_installed(
     with zipfile.ZipFile(tmp_path / "one.zip") as packed:
         names = packed.namelist()
         packed.extractall(tmp_path / "unpacked")
-    assert "models/weights/arise-quip/model.safetensors" in names
+    assert "models/weights/arise-robust/model.safetensors" in names
     assert not [name for name in names if "__pycache__" in name]
     (tmp_path / "models.py").write_text("raise SystemExit('a foreign module was run')")
     code = (

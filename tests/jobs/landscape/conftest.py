@@ -39,7 +39,7 @@ def write_crystals(folder: Path, count: int, seed: int) -> None:
 
 def screen_into(folder: Path, store: Path) -> Store:
     """Screen a folder with few passes."""
-    settings = ScreenSettings(models=(PredictArise(passes=20, weights="arise-quip"),), execution=INLINE)
+    settings = ScreenSettings(models=(PredictArise(passes=20, weights="arise-robust"),), execution=INLINE)
     screen([str(folder)], store, settings)
     return Store.open(store)
 

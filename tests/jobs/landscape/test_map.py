@@ -127,7 +127,7 @@ def test_a_sample_is_fitted_and_the_rest_is_placed_beside_its_kind(store: Store)
     assert all(kinds[row["cluster"]] == kind_of(row["structure_id"]) for row in judged)
     assert all(np.isfinite([row["x"], row["y"], row["outlier_score"]]).all() for row in placed)
     model, _ = tables.fit.read(SETTINGS)
-    layer = Layer(load_model("arise-quip").network, "3")
+    layer = Layer(load_model("arise-robust").network, "3")
     trust = trustworthiness(store, model, tables.features, tables.map, layer)
     assert trust["placed"] is not None
     assert 0.7 < trust["placed"] <= 1.0
@@ -212,7 +212,7 @@ def test_a_changed_structure_is_placed_anew_and_is_not_its_own_neighbour(tmp_pat
         assert len(names) == 10
         assert row["structure_id"] not in names
     model, _ = updated.fit.read(SETTINGS)
-    layer = Layer.of(updated.predictions, "3", "arise-quip")
+    layer = Layer.of(updated.predictions, "3", "arise-robust")
     trust = trustworthiness(store, model, updated.features, updated.map, layer)
     assert trust["placed"] is not None
     refitted = made(store)

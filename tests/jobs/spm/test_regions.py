@@ -64,7 +64,7 @@ def test_the_halves_are_regions_and_their_distances_those_of_the_crystals(
     analysis: tuple[Store, SpmTables],
 ) -> None:
     store, tables = analysis
-    regions = find_regions(store, tables, SETTINGS, "arise-quip")
+    regions = find_regions(store, tables, SETTINGS, "arise-robust")
     clusters, x = clusters_of(regions), place(tables)
     left, right = clusters[(x > 7) & (x < 10 * A - 7)], clusters[(x > 10 * A + 7) & (x < 20 * A - 7)]
     assert len(set(left)) == len(set(right)) == 1
@@ -86,9 +86,9 @@ def test_the_halves_are_regions_and_their_distances_those_of_the_crystals(
 
 def test_the_summary_tells_of_classes_and_likeness(analysis: tuple[Store, SpmTables]) -> None:
     store, tables = analysis
-    regions = find_regions(store, tables, SETTINGS, "arise-quip")
+    regions = find_regions(store, tables, SETTINGS, "arise-robust")
     boxes = read_boxes(tables, regions)
-    alike = likeness(tables, Layer.of(tables.grid, "3", "arise-quip"), boxes)
+    alike = likeness(tables, Layer.of(tables.grid, "3", "arise-robust"), boxes)
     summary = summarize_regions(boxes, None, alike)
     rows = summary["clusters"]
     assert [row["boxes"] for row in rows] == sorted((row["boxes"] for row in rows), reverse=True)
@@ -106,19 +106,19 @@ def test_the_summary_tells_of_classes_and_likeness(analysis: tuple[Store, SpmTab
 
 def test_regions_are_computed_once_and_again_for_other_settings(analysis: tuple[Store, SpmTables]) -> None:
     store, tables = analysis
-    first = find_regions(store, tables, SETTINGS, "arise-quip")
+    first = find_regions(store, tables, SETTINGS, "arise-robust")
     [part, *_] = sorted(first.part_names())
     before = Path(first.folder.path(f"{part}.parquet")).stat().st_mtime_ns
-    assert find_regions(store, tables, SETTINGS, "arise-quip") == first
+    assert find_regions(store, tables, SETTINGS, "arise-robust") == first
     assert Path(first.folder.path(f"{part}.parquet")).stat().st_mtime_ns == before
-    other = find_regions(store, tables, replace(SETTINGS, layer="descriptor"), "arise-quip")
+    other = find_regions(store, tables, replace(SETTINGS, layer="descriptor"), "arise-robust")
     assert other.folder.name != first.folder.name
     assert store.latest("spm_regions") == other
     assert (clusters_of(other) != LEFT_OUT).all()
-    again = find_regions(store, tables, SETTINGS, "arise-quip")
+    again = find_regions(store, tables, SETTINGS, "arise-robust")
     assert store.latest("spm_regions") == again == first, "what was asked for last is what maps show"
     with pytest.raises(CrysiftError, match="no layer '9': choose from descriptor, 1, 2, 3"):
-        find_regions(store, tables, replace(SETTINGS, layer="9"), "arise-quip")
+        find_regions(store, tables, replace(SETTINGS, layer="9"), "arise-robust")
 
 
 def test_uncertain_and_thin_boxes_are_left_out(analysis: tuple[Store, SpmTables]) -> None:
@@ -126,7 +126,7 @@ def test_uncertain_and_thin_boxes_are_left_out(analysis: tuple[Store, SpmTables]
     found = tables.grid.scan(["mutual_information", "n_atoms"]).to_table()
     limit = float(np.median(found["mutual_information"].to_numpy()))
     settings = replace(SETTINGS, max_uncertainty=limit, min_atoms=100)
-    clusters = clusters_of(find_regions(store, tables, settings, "arise-quip"))
+    clusters = clusters_of(find_regions(store, tables, settings, "arise-robust"))
     kept = (found["mutual_information"].to_numpy() <= limit) & (found["n_atoms"].to_numpy() >= 100)
     assert 0 < kept.sum() < len(kept)
     np.testing.assert_array_equal(clusters != LEFT_OUT, kept)
@@ -136,7 +136,7 @@ def test_other_weights_than_those_of_the_boxes_are_refused(
     analysis: tuple[Store, SpmTables], tmp_path: Path
 ) -> None:
     store, tables = analysis
-    save_model(replace(load_model("arise-quip"), card={"note": "another"}), tmp_path / "other")
+    save_model(replace(load_model("arise-robust"), card={"note": "another"}), tmp_path / "other")
     with pytest.raises(CrysiftError, match="made with other weights"):
         find_regions(store, tables, replace(SETTINGS, layer="1"), str(tmp_path / "other"))
 
@@ -173,7 +173,7 @@ def test_the_command_writes_what_it_says(analysis: tuple[Store, SpmTables], tmp_
 def test_boxes_of_a_region_lie_together_in_the_map(analysis: tuple[Store, SpmTables], tmp_path: Path) -> None:
     store, tables = analysis
     settings = replace(SETTINGS, embedding=EmbedSettings(neighbors=10))
-    regions = find_regions(store, tables, settings, "arise-quip")
+    regions = find_regions(store, tables, settings, "arise-robust")
     boxes = read_boxes(tables, regions)
     apart = np.linalg.norm(boxes.place[:, None] - boxes.place[None], axis=-1)
     np.fill_diagonal(apart, np.inf)

@@ -1,0 +1,1 @@
+"""Searches for hyperparameters: many trainings, of which the best are ranked."""
