@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,18 +23,20 @@ from models.ood import Reference, directions, nearest_direction
 from models.prototypes import Prototype, class_prototypes, prototypes
 from models.training.calibration import calibration_figures, fitted_confidence
 from models.training.card import versions, write_model
-from models.training.defects import BENCHMARK_DEFECTS, Defect, defective
+from models.training.defects import BENCHMARK_DEFECTS, Defect, defective, nearest_neighbor_distances, variant
+from models.training.distortions import Distortion, all_distorted
 from models.training.evaluate import (
     CALIBRATION_DEFECTS,
     MILD_DEFECTS,
     STRONG_DEFECTS,
+    USUAL_DISTORTION,
     accuracy,
     detection_table,
     plain_accuracy,
 )
 from models.training.grid import GridSettings
 from models.training.recipe import Recipe, TrainingVectors, Workplace, classes_of
-from models.training.replicas import defect_hosts, label_of, pristine_structures
+from models.training.replicas import defect_hosts, name_of, pristine_structures
 from models.training.train import EpochListener, Trained, TrainingSettings, train
 from models.training.unknowns import unknown_prototypes
 from models.weights_file import Model
@@ -45,15 +47,17 @@ Classes = NDArray[np.int64]
 TEST_SEED, CALIBRATION_SEED, DETECTION_SEED = 0, 1, 2
 CALIBRATION_PER_CLASS = 120
 """Calibration structures of every class, at least: a share of 5 % is then known to ± 2 %."""
+DISTORTED_CRYSTALS = 20
+"""Of every periodic prototype, in the evaluation."""
 CONFIDENCE_STEP = 3
 """Every third of the structures with all benchmark defects serves to fit the temperature. Hosts come in
 threes: these are the smallest cluster and the smallest supercell of every prototype, the hardest ones."""
 
 
-PRISTINE = Recipe(pieces=24)
+PRISTINE = Recipe(pieces=48)
 """The recipe of the shipped `arise`: pristine structures only."""
-ROBUST = Recipe(grid=replace(Recipe().grid, cutoffs=(4.0,)), draws=120)
-"""The recipe of the shipped `arise-robust`: pristine structures and defective ones."""
+ROBUST = Recipe(grid=replace(Recipe().grid, cutoffs=(4.0,)), draws=120, distorted=0.7, undisturbed=0.2)
+"""The recipe of the shipped `arise-robust`: pristine structures, distorted and defective ones."""
 RECIPES = {"pristine": PRISTINE, "robust": ROBUST}
 """By the names that `crysift train arise --recipe` takes."""
 
@@ -102,21 +106,28 @@ def train_arise(
         reference=reference_of(trained.network, data, settings.recipe),
         card=_provenance(settings, vectors, classes, trained),
     )
-    model = calibrate(model, place.folder, listener)
+    model = calibrate(model, place.folder, listener, distorted=settings.recipe.distorted > 0)
     model.card["results"] = _results(model, (vectors, classes), settings, place)
     return write_model(model, folder)
 
 
-def calibrate(model: Model, work: str | Path, listener: Listener = ignore) -> Model:
+def calibrate(
+    model: Model, work: str | Path, listener: Listener = ignore, *, distorted: bool = False
+) -> Model:
     """Return the model with its temperature, and with the distances of held-out defective structures.
 
-    Each distance goes with the class of the nearest training vector, among which p-values are taken. The
-    network and the training vectors that distances are measured to stay as they are; vectors are kept under
-    `work`, where an interrupted call resumes.
+    Where `distorted`, these have lattice parameters and free coordinates of their own, too: for networks that
+    were trained on such. Each distance goes with the class of the nearest training vector, among which
+    p-values are taken. The network and the training vectors that distances are measured to stay as they are;
+    vectors are kept under `work`, where an interrupted call resumes.
     """
     known = class_prototypes(model.labels, model.card.get("added", ()))
     place, center = Workplace(Path(work), listener), center_of(model)
-    usual = place.central_vectors("calibration", _calibration_structures(known), center)
+    usual = place.central_vectors(
+        "calibration-distorted" if distorted else "calibration",
+        list(_calibration_structures(known, USUAL_DISTORTION if distorted else Distortion())),
+        center,
+    )
     reference = model.reference
     distances, rows = nearest_direction(
         directions(representations(model.network, torch.from_numpy(usual))),
@@ -130,7 +141,8 @@ def calibrate(model: Model, work: str | Path, listener: Listener = ignore) -> Mo
         usual,
     )
     calibrated = replace(reference, calibration=distances, calibration_classes=reference.classes[rows])
-    card = {**model.card, "calibration": [str(kind) for kind in CALIBRATION_DEFECTS]}
+    of = [f"distorted by up to {USUAL_DISTORTION}, and of these"] if distorted else []
+    card = {**model.card, "calibration": [*of, *map(str, CALIBRATION_DEFECTS)]}
     return replace(model, reference=calibrated, confidence=confidence, card=card)
 
 
@@ -161,20 +173,33 @@ def features_of(center: GridSettings) -> dict[str, float | str]:
     return {"cutoff": point.cutoff, "sigma": point.sigma, "scale": point.scale, "basis": point.basis}
 
 
-def _calibration_structures(of: Sequence[Prototype]) -> list[Structure]:
+def _calibration_structures(of: Sequence[Prototype], distortion: Distortion) -> Iterator[Structure]:
     """At least `CALIBRATION_PER_CLASS` of every class: a nanotube, of one size, is drawn more often."""
-    structures: list[Structure] = []
-    for _, of_class in itertools.groupby(defect_hosts(of), lambda host: label_of(host.structure_id)):
-        hosts = list(of_class)
-        draws = math.ceil(CALIBRATION_PER_CLASS / (len(hosts) * len(CALIBRATION_DEFECTS)))
-        for kind in CALIBRATION_DEFECTS:
-            structures.extend(defective(hosts, kind, draws, CALIBRATION_SEED, of))
-    return structures
+    kinds = CALIBRATION_DEFECTS if distortion == Distortion() else (Defect(), *CALIBRATION_DEFECTS)
+    lengths = nearest_neighbor_distances(of)
+    for _, of_class in itertools.groupby(of, lambda prototype: prototype.label):
+        examples = list(of_class)
+        draws = math.ceil(CALIBRATION_PER_CLASS / (len(defect_hosts(examples)) * len(kinds)))
+        for draw, (number, kind) in itertools.product(range(draws), enumerate(kinds)):
+            drawn = all_distorted(examples, distortion, CALIBRATION_SEED, draw * len(kinds) + number)
+            for host in defect_hosts(drawn):
+                d_nn = lengths[name_of(host.structure_id)]
+                yield variant(host, kind, d_nn, draw, CALIBRATION_SEED)
 
 
 def _defective(of: Sequence[Prototype], kinds: Iterable[Defect], draws: int, seed: int) -> list[Structure]:
     hosts = defect_hosts(of)
     return [structure for kind in kinds for structure in defective(hosts, kind, draws, seed, of)]
+
+
+def _distorted_crystals(of: Sequence[Prototype]) -> list[Structure]:
+    """Twenty crystals of every prototype's type without defects."""
+    return [
+        replace(crystal, source_id=f"{crystal.source_id}/{draw}")
+        for draw in range(DISTORTED_CRYSTALS)
+        for crystal in pristine_structures(all_distorted(of, USUAL_DISTORTION, TEST_SEED, draw))
+        if any(crystal.dimension_types)
+    ]
 
 
 def _provenance(
@@ -198,14 +223,18 @@ def _results(
     of, center = prototypes(), settings.recipe.center
     pristine = pristine_structures(of)
     tests = [("pristine", place.central_vectors("test-pristine", pristine, center), classes_of(pristine))]
+    crystals = _distorted_crystals(of)
+    other = place.central_vectors("test-distorted", crystals, center)
+    tests.append((f"crystals of {USUAL_DISTORTION}", other, classes_of(crystals)))
     for kind in BENCHMARK_DEFECTS:
         structures = _defective(of, [kind], settings.draws, TEST_SEED)
         vectors = place.central_vectors(f"test-{kind.name}", structures, center)
         tests.append((str(kind), vectors, classes_of(structures)))
-    known = {
+    mild_and_strong = {
         name: place.central_vectors(name, _defective(of, kinds, 1, DETECTION_SEED), center)
         for name, kinds in (("mild", MILD_DEFECTS), ("strong", STRONG_DEFECTS))
     }
+    known = {**mild_and_strong, "distorted": other}
     unknown = place.central_vectors("unknown", unknown_prototypes(), center)
     table = detection_table(model, known, unknown, settings.passes)
     return {

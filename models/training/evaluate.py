@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models.inference import Inference
 from models.ood import OutOfDistribution
 from models.training.defects import Defect
+from models.training.distortions import Distortion
 from models.training.train import plain_logits
 from models.weights_file import Model
 
@@ -25,6 +26,8 @@ CALIBRATION_DEFECTS = (
     Defect(displacement=0.02, vacancies=0.05),
 )
 """What counts as in distribution: the thermal disorder and the vacancies of a usual crystal."""
+USUAL_DISTORTION = Distortion(strain=0.06, displacement=0.06)
+"""Likewise, how far lattice parameters and free coordinates of crystals of one type usually differ."""
 MILD_DEFECTS = (Defect(0.01), Defect(0.04), Defect(vacancies=0.05))
 STRONG_DEFECTS = (Defect(0.10), Defect(vacancies=0.20), Defect(0.04, 0.20))
 RECALL = 0.95

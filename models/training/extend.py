@@ -20,6 +20,7 @@ from models.training.arise import calibrate, center_of, reference_of
 from models.training.before_after import Judged, judge, overall, validation_set
 from models.training.card import versions, write_model
 from models.training.defects import Defect
+from models.training.distortions import Distortion
 from models.training.grid import GridSettings
 from models.training.recipe import Recipe, TrainingVectors, Workplace
 from models.training.train import EpochListener, Trained, TrainingSettings, train
@@ -88,7 +89,8 @@ def extend_arise(
         reference=reference_of(trained.network, data, recipe),
         card={**base.card, "added": [*base.card.get("added", ()), *map(record_of, addition.prototypes)]},
     )
-    model = calibrate(model, _place(place, "calibration", addition.prototypes).folder, listener)
+    calibration = _place(place, "calibration", addition.prototypes).folder
+    model = calibrate(model, calibration, listener, distorted=recipe.distorted > 0)
     judged = _judged(base, model, (old, addition.prototypes), settings, place)
     model.card["extensions"] = [
         *base.card.get("extensions", ()),
@@ -123,7 +125,8 @@ def _recipe(told: dict[str, Any]) -> Recipe:
     grid: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in told["grid"].items()
     }
-    return Recipe(**{**told, "grid": GridSettings(**grid), "strongest": Defect(**told["strongest"])})
+    strongest, distortion = Defect(**told["strongest"]), Distortion(**told["distortion"])
+    return Recipe(**{**told, "grid": GridSettings(**grid), "strongest": strongest, "distortion": distortion})
 
 
 def _thinned(values: tuple[float, ...], kept: float) -> tuple[float, ...]:
@@ -157,6 +160,7 @@ def _joined(one: TrainingVectors, other: TrainingVectors) -> TrainingVectors:
         classes=np.concatenate([one.classes, other.classes]),
         further=np.concatenate([one.further, other.further]),
         further_classes=np.concatenate([one.further_classes, other.further_classes]),
+        crystals=np.concatenate([one.crystals, len(one.further) + other.crystals]),
     )
 
 

@@ -16,6 +16,7 @@ from engine.execution.events import Listener, ignore
 from engine.structure import Structure
 from models.prototypes import Prototype, prototypes
 from models.training.defects import Defect, nearest_neighbor_distances, variant
+from models.training.distortions import Distortion, all_distorted
 from models.training.grid import GridSettings, grid_vectors
 from models.training.randomness import random_generator
 from models.training.replicas import defect_hosts, label_of, name_of, pieces_of, pristine_structures
@@ -52,13 +53,19 @@ class Recipe:
     vectors_of_piece: int = 10
     """Vectors of a piece in which each pair of species has its own scale, beside one for each smearing."""
     draws: int = 0
-    """Defective variants, read at the grid's centre, of every cluster and supercell."""
+    """Variants, read at the grid's centre, of every cluster and supercell: defective ones, distorted ones."""
+    distorted: float = 0.0
+    """Share of the draws in which a prototype has lattice parameters and free coordinates of its own."""
+    distortion: Distortion = field(default_factory=lambda: Distortion(0.1, 0.1))
+    """How far these are varied."""
+    undisturbed: float = 0.0
+    """Share of the variants without any defect."""
     strongest: Defect = field(default_factory=lambda: Defect(displacement=0.12, vacancies=0.35))
     """Up to here displacements and shares of missing atoms are drawn, uniformly."""
     only_displaced: float = 0.35
-    """Share of the variants in which no atom is missing."""
+    """Share of the defective variants in which no atom is missing."""
     only_vacant: float = 0.15
-    """Share of the variants in which no atom is displaced."""
+    """Share of the defective variants in which no atom is displaced."""
 
     @property
     def center(self) -> GridSettings:
@@ -78,15 +85,16 @@ class Recipe:
         )
 
     def variants(self, of: Sequence[Prototype]) -> Iterator[Structure]:
-        """Draw the defective structures."""
+        """Draw the defective and the distorted structures."""
         lengths = nearest_neighbor_distances(of)
-        for host in defect_hosts(of):
-            random = random_generator(SEED, host.structure_id)
-            d_nn = lengths[name_of(host.structure_id)]
-            for draw in range(self.draws):
-                yield variant(host, self._defect(random), d_nn, draw, SEED)
+        for draw in range(self.draws):
+            for host in defect_hosts(all_distorted(of, self.distortion, SEED, draw, self.distorted)):
+                random = random_generator(SEED, f"{host.structure_id}/{draw}")
+                yield variant(host, self._defect(random), lengths[name_of(host.structure_id)], draw, SEED)
 
     def _defect(self, random: np.random.Generator) -> Defect:
+        if random.random() < self.undisturbed:
+            return Defect()
         which = random.random()
         displacement = random.uniform(0.0, self.strongest.displacement)
         vacancies = random.uniform(0.0, self.strongest.vacancies)
@@ -101,13 +109,15 @@ class TrainingVectors(NamedTuple):
     """Vectors that a network is trained on.
 
     `pristine` (structures, size, 316) belong to `classes` (structures,) and are as the recipe's grid asks;
-    `further` (M, 316) are those of pieces and of defective structures and belong to `further_classes` (M,).
+    `further` (M, 316) are those of pieces and of variants and belong to `further_classes` (M,). `crystals`
+    are the rows of the latter that belong to distorted crystals without defects.
     """
 
     pristine: Floats
     classes: Classes
     further: Floats
     further_classes: Classes
+    crystals: NDArray[np.int64]
 
     @property
     def all(self) -> tuple[Floats, Classes]:
@@ -117,9 +127,10 @@ class TrainingVectors(NamedTuple):
         return np.concatenate([rows, self.further]), np.concatenate([classes, self.further_classes])
 
     def at_rest(self, recipe: Recipe) -> tuple[Floats, Classes]:
-        """The pristine structures' vectors (M, 316) at all scales of the recipe, but nothing else varied.
+        """Vectors (M, 316) of crystals at rest, without defects, and their classes (M,).
 
-        Returns their classes (M,), too.
+        These are the pristine structures at all scales of the recipe, but nothing else varied, and the
+        distorted crystals.
         """
         [center] = recipe.center.points
         chosen = [
@@ -128,7 +139,9 @@ class TrainingVectors(NamedTuple):
             if (point.cutoff, point.sigma, point.smearing) == (center.cutoff, center.sigma, 0.0)
         ]
         rows = self.pristine[:, chosen]
-        return rows.reshape(-1, rows.shape[-1]), np.repeat(self.classes, len(chosen))
+        vectors = [rows.reshape(-1, rows.shape[-1]), self.further[self.crystals]]
+        classes = [np.repeat(self.classes, len(chosen)), self.further_classes[self.crystals]]
+        return np.concatenate(vectors), np.concatenate(classes)
 
 
 @dataclass(frozen=True)
@@ -151,22 +164,29 @@ class Workplace:
         self, recipe: Recipe, of: Sequence[Prototype], labels: Sequence[str]
     ) -> TrainingVectors:
         """Vectors of all that the recipe makes of prototypes, whose classes are numbered as in `labels`."""
-        pristine, defective = pristine_structures(of), list(recipe.variants(of))
+        pristine, variants = pristine_structures(of), list(recipe.variants(of))
         pieces = pieces_of(of, recipe.pieces, SEED)
         further = [
             self.vectors(name, structures, grid) if structures else np.empty((0, grid.size, 316), np.float32)
             for name, structures, grid in (
                 ("pieces", pieces, recipe.grid_of_pieces),
-                ("defective", defective, recipe.center),
+                ("variants", variants, recipe.center),
             )
         ]
-        of_piece, of_defective = (classes_of(structures, labels) for structures in (pieces, defective))
+        of_piece = np.repeat(classes_of(pieces, labels), recipe.grid_of_pieces.size)
+        crystals = [row for row, structure in enumerate(variants) if _is_crystal_at_rest(structure)]
         return TrainingVectors(
             pristine=self.vectors("pristine", pristine, recipe.grid),
             classes=classes_of(pristine, labels),
             further=np.concatenate([vectors.reshape(-1, vectors.shape[-1]) for vectors in further]),
-            further_classes=np.concatenate([np.repeat(of_piece, recipe.grid_of_pieces.size), of_defective]),
+            further_classes=np.concatenate([of_piece, classes_of(variants, labels)]),
+            crystals=len(of_piece) + np.array(crystals, np.int64),
         )
+
+
+def _is_crystal_at_rest(structure: Structure) -> bool:
+    """Whether a variant is periodic, without defects, and the smallest of supercells of one crystal."""
+    return structure.source_id.split("/")[1:3] == ["supercell-0", Defect().name]
 
 
 def classes_of(structures: Iterable[Structure], labels: Sequence[str] | None = None) -> Classes:
