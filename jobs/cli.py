@@ -44,7 +44,7 @@ ONE_STEP = "One step at a time"
 RESULTS = "Results"
 CLUSTER = "On a cluster"
 SPM = "Strided pattern matching"
-DEVELOPMENT = "Models and speed"
+DEVELOPMENT = "Models, studies and speed"
 
 app.command()(screen)
 app.command("map", rich_help_panel=RESULTS)(map_command)
@@ -61,7 +61,7 @@ app.command(rich_help_panel=SPM)(spm)
 app.command(rich_help_panel=SPM)(spm_maps)
 app.command(rich_help_panel=SPM)(spm_regions)
 app.command(rich_help_panel=SPM)(spm_profiles)
-app.command(rich_help_panel=SPM)(study)
+app.command(rich_help_panel=DEVELOPMENT)(study)
 app.command(rich_help_panel=CLUSTER, context_settings={"allow_interspersed_args": False})(submit)
 app.command(rich_help_panel=CLUSTER)(jobs)
 app.command(rich_help_panel=CLUSTER)(logs)

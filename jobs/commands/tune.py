@@ -23,7 +23,7 @@ def tune(
     network: Annotated[Literal["arise"], typer.Argument(help="Which network.")],
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder of the search: its trials, tables and vectors.", metavar="DIR"),
+        typer.Option("--search", help="Folder of the search: its trials, tables and vectors.", metavar="DIR"),
     ] = Path("arise-tuning"),
     output: Annotated[
         Path | None,
@@ -69,13 +69,13 @@ def tune(
 ) -> None:
     """Search widths, batch, learning rate and dropout, then rank the best networks.
 
-    crysift tune arise --out tuning                      [dim]50 trainings on 39,204 vectors[/dim]
+    crysift tune arise --search tuning                      [dim]50 trainings on 39,204 vectors[/dim]
 
-    crysift tune arise --out quick --quick               [dim]the same on a tenth of the vectors[/dim]
+    crysift tune arise --search quick --quick               [dim]the same on a tenth of the vectors[/dim]
 
-    crysift tune arise --out tuning --trials 80          [dim]30 more, knowing the first 50[/dim]
+    crysift tune arise --search tuning --trials 80          [dim]30 more, knowing the first 50[/dim]
 
-    crysift tune arise --out tuning -o best              [dim]train the winner as a model of its own[/dim]
+    crysift tune arise --search tuning -o best              [dim]train the winner as a model of its own[/dim]
 
     First stage: Ray Tune, proposals by a tree-structured Parzen estimator, goal the accuracy on the 20 % of
     the vectors that are held out; none is stopped early. Second stage: the best ones on pristine and mildly

@@ -256,3 +256,10 @@ def test_every_method_of_ovito_is_told_what_is_right_for_which_prototype() -> No
     assert len(rows) == 13
     assert rows["bcc (W)"] == ("BCC and PURE", "BCC", "1.394")
     assert set(rows) <= {prototype.title for prototype in prototypes()}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 77, 1000])
+def test_a_seed_that_models_were_made_with_is_refused(seed: int) -> None:
+    told = CliRunner().invoke(app, ["bench", "accuracy", "--seed", str(seed)])
+    assert told.exit_code == 1
+    assert f"--seed {seed} draws structures that models are trained" in " ".join(told.output.split())

@@ -42,7 +42,7 @@ def test_a_search_without_its_packages_says_what_to_install(
         return None if name == "optuna" else find(name, package)
 
     monkeypatch.setattr(importlib.util, "find_spec", without_optuna)
-    told = CliRunner().invoke(app, ["tune", "arise", "--out", str(tmp_path / "search")])
+    told = CliRunner().invoke(app, ["tune", "arise", "--search", str(tmp_path / "search")])
     assert told.exit_code == 1
     assert "a search needs optuna" in told.stderr
     assert "pip install 'crysift[tune]'" in told.stderr

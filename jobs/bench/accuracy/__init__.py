@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jobs.bench.accuracy.answers import Asked
 from jobs.bench.accuracy.measure import measure
 from jobs.bench.accuracy.ours import rows_of
-from jobs.bench.accuracy.sets import BenchmarkSet
+from jobs.bench.accuracy.sets import BenchmarkSet, check_unseen
 
 if TYPE_CHECKING:
     from jobs.bench import BenchmarkSettings
@@ -22,5 +22,6 @@ FULL, QUICK = BenchmarkSet(), BenchmarkSet(draws=1)
 
 def run(settings: BenchmarkSettings) -> BenchmarkReport:
     """Measure all models and competitors on all structures, or with ``quick`` on one draw instead of ten."""
+    check_unseen(settings.seed)
     chosen = replace(QUICK if settings.quick else FULL, seed=settings.seed)
     return measure(settings, chosen, Asked(rows_of(settings.weights)))

@@ -15,7 +15,9 @@ from engine.execution.events import PartDone, StageFinished, StageStarted
 from engine.execution.packing import pack, predicted_pairs
 from engine.structure import structures_table
 from jobs.bench.processes import workers
-from models.training.defects import BENCHMARK_DEFECTS, DRAWS, Defect, defective
+from models.training.arise import CALIBRATION_SEED, DETECTION_SEED
+from models.training.defects import BENCHMARK_DEFECTS, DRAWS, VALIDATION_SEED, Defect, defective
+from models.training.recipe import SEED as TRAINING_SEED
 from models.training.replicas import defect_hosts, label_of, pristine_structures
 
 if TYPE_CHECKING:
@@ -32,8 +34,18 @@ STAGE = "structures"
 REVISION = 1
 """Bumped when other structures come of the same settings."""
 ROWS_PER_PART = 1024
+USED_SEEDS = {CALIBRATION_SEED, DETECTION_SEED, VALIDATION_SEED, TRAINING_SEED}
 PAIRS_PER_PART = 2e7
 """Predicted neighbour pairs: some seconds of work for the descriptor."""
+
+
+def check_unseen(seed: int) -> None:
+    """Raise CrysiftError for a seed whose structures the shipped models were made with."""
+    if seed in USED_SEEDS:
+        raise CrysiftError(
+            f"--seed {seed} draws structures that models are trained, calibrated or chosen with (the seeds "
+            f"{', '.join(map(str, sorted(USED_SEEDS)))}): take another, so that the test is unseen"
+        )
 
 
 @dataclass(frozen=True)

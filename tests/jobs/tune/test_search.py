@@ -104,7 +104,7 @@ def test_a_folder_of_another_search_is_refused_naming_what_differs(tmp_path: Pat
 
 def command(out: Path, *options: str) -> list[str]:
     settings = ("--quick", "--epochs", "1", "--workers", "1", "--passes", "5", "--best", "2", "--json")
-    return [sys.executable, "-m", "crysift", "tune", "arise", "--out", str(out), *settings, *options]
+    return [sys.executable, "-m", "crysift", "tune", "arise", "--search", str(out), *settings, *options]
 
 
 @pytest.mark.slow
