@@ -13,7 +13,7 @@ screen: .venv/installed ## Set up, screen the embedded crystals, print the most 
 	$(BIN)/crysift screen examples: --store $(STORE)
 
 test: check ## Set up, check style and types, run all tests but the slow ones.
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" --durations=25
 
 test-all: check ## The same with the slow tests.
 	$(BIN)/pytest -q
