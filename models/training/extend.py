@@ -125,8 +125,9 @@ def _recipe(told: dict[str, Any]) -> Recipe:
     grid: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in told["grid"].items()
     }
-    strongest, distortion = Defect(**told["strongest"]), Distortion(**told["distortion"])
-    return Recipe(**{**told, "grid": GridSettings(**grid), "strongest": strongest, "distortion": distortion})
+    made = {"strongest": Defect, "distortion": Distortion}
+    parts = {name: kind(**told[name]) for name, kind in made.items() if name in told}
+    return Recipe(**{**told, "grid": GridSettings(**grid), **parts})
 
 
 def _thinned(values: tuple[float, ...], kept: float) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """A trained network learns further classes, keeps the old ones, and can be extended again."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from models.inference import Inference
 from models.network import Perceptron
 from models.prototypes import class_prototypes
 from models.training.additions import addition_to
-from models.training.arise import center_of
+from models.training.arise import PRISTINE, ROBUST, center_of
 from models.training.card import card_text
 from models.training.defects import Defect, defective
 from models.training.extend import ExtensionSettings, extend_arise, rehearsal
@@ -118,6 +119,15 @@ def test_old_classes_are_rehearsed_on_part_of_the_grid_that_they_were_trained_on
     thinned = rehearsal(replace(base, card=published)).grid
     assert thinned.cutoffs == (3.2, 3.6, 4.0, 4.4, 4.8)
     assert thinned.scales == (0.95, 1.0, 1.05)
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("arise", PRISTINE), ("arise-robust", ROBUST)])
+def test_shipped_models_are_of_their_recipes_and_can_be_extended(name: str, recipe: Recipe) -> None:
+    model = load_model(name)
+    assert model.card["settings"]["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    rehearsed = rehearsal(model)
+    assert replace(rehearsed, grid=recipe.grid) == recipe
+    assert rehearsed.grid.size < recipe.grid.size / 2
 
 
 def test_models_are_found_by_name_in_the_folders_of_the_variable(
