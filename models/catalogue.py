@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import CrysiftError
-from models.weights_file import MODEL_FILE, model_libraries, model_metadata
+from models.weights_file import MODEL_FILE, WEIGHTS, model_libraries, model_metadata
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ def named_models() -> list[ModelEntry]:
         for file in sorted(library.glob(f"*/{MODEL_FILE}")):
             found.setdefault(file.parent.name, model_entry(file.parent))
     return list(found.values())
+
+
+def shipped_models(architecture: str) -> list[str]:
+    """Names of the shipped models of an architecture, in the order of the alphabet."""
+    names = sorted(file.parent.name for file in WEIGHTS.glob(f"*/{MODEL_FILE}"))
+    return [name for name in names if model_metadata(name)["architecture"] == architecture]
 
 
 def model_entry(folder: Path) -> ModelEntry:

@@ -74,8 +74,8 @@ class KerasPerceptron:
         return self.dropout[0]
 
 
-def read_keras(path: str | Path, shape: PerceptronShape = TABLE_1) -> KerasPerceptron:
-    """Read the dense layers of an HDF5 file of Keras 2 that holds a perceptron of the widths of `shape`.
+def read_keras(path: str | Path) -> KerasPerceptron:
+    """Read the dense layers of an HDF5 file of Keras 2 that holds the published network, `TABLE_1`.
 
     Sizes are checked before an array is read. Raises CrysiftError, naming what was found, where the file is
     not HDF5, not of this layout, or holds another network.
@@ -86,7 +86,7 @@ def read_keras(path: str | Path, shape: PerceptronShape = TABLE_1) -> KerasPerce
         raise CrysiftError(f"there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            return _perceptron(file, Path(path), shape)
+            return _perceptron(file, Path(path))
     except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise CrysiftError(f"{path} cannot be read as an HDF5 file of Keras 2: {error}") from error
 
@@ -109,7 +109,7 @@ def perceptron(found: KerasPerceptron, classes: Sequence[int], dropout: float | 
     return network.requires_grad_(False).eval()
 
 
-def _perceptron(file: h5py.File, path: Path, shape: PerceptronShape) -> KerasPerceptron:
+def _perceptron(file: h5py.File, path: Path) -> KerasPerceptron:
     group = file.get("model_weights", file)
     if "layer_names" not in group.attrs and "layer_names0" not in group.attrs:
         raise CrysiftError(
@@ -117,11 +117,11 @@ def _perceptron(file: h5py.File, path: Path, shape: PerceptronShape) -> KerasPer
             "Keras 3 writes that layout with model.save('name.h5'), not with save_weights or as .keras"
         )
     with_weights = [name for name in _names(group, "layer_names") if _names(group[name], "weight_names")]
-    expected = list(pairwise(shape.widths))
+    expected = list(pairwise(TABLE_1.widths))
     if len(with_weights) != len(expected):
         raise CrysiftError(
             f"{path} has {len(with_weights)} layers with weights ({', '.join(with_weights) or 'none'}), the "
-            f"network has {len(expected)} ({_told(shape)})"
+            f"network has {len(expected)} ({' → '.join(map(str, TABLE_1.widths))})"
         )
     layers = [
         _dense(group[name], name, widths, path) for name, widths in zip(with_weights, expected, strict=True)
@@ -193,6 +193,12 @@ def _check_kinds(kinds: list[tuple[str, dict[str, Any]]], path: Path, dense: int
     others = sorted({kind for kind, _ in kinds} - {"Dense", *_WITHOUT_WEIGHTS})
     if others:
         raise CrysiftError(f"{path} has layers that a perceptron does not have: {', '.join(others)}")
+    order = [kind for kind, _ in kinds if kind in ("Dense", "Dropout")]
+    if "Dropout" in order and order != ["Dropout", "Dense"] * dense:
+        raise CrysiftError(
+            f"{path} has its layers in the order {', '.join(order)}: dropout is expected before every dense "
+            "layer, and nowhere else"
+        )
     found = [function for function in map(_activation, kinds) if function != "linear"]
     wanted = ["relu"] * (dense - 1) + ["softmax"]
     if found != wanted:
@@ -206,7 +212,3 @@ def _activation(layer: tuple[str, dict[str, Any]]) -> str:
     if kind in ("Dense", "Activation"):
         return str(config.get("activation", "linear"))
     return kind.lower() if kind.lower() in _ACTIVATIONS else "linear"
-
-
-def _told(shape: PerceptronShape) -> str:
-    return " → ".join(map(str, shape.widths))

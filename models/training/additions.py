@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.descriptors.soap import SoapSettings
 from engine.errors import CrysiftError
@@ -22,6 +23,8 @@ FORBIDDEN = "/#"
 """Characters that no label may have, because ids of structures are made of labels with them."""
 MAX_SITES = 300
 """Atoms of a prototype; its largest cluster has 27 times as many."""
+VACUUM = 15.0
+"""Å, between a layer or rod and its images, where the structure does not say."""
 MAX_EXAMPLES = 8
 """Structures that a class is trained on; of more, those that differ most are taken."""
 SAME = 1e-3
@@ -81,16 +84,17 @@ def prototype_from(structure: Structure, label: str) -> Prototype:
             "of ordered structures, leave this one out"
         )
     first, second, third = (kind == 1 for kind in structure.dimension_types)
+    periodic = (first, second, third)
     return Prototype(
         label=label,
         title=label,
         family=FAMILY,
         source=structure.structure_id,
-        space_group=_space_group(structure) if first and second and third else None,
-        species=structure.species_at_sites,
-        lattice=structure.cell,
+        space_group=_space_group(structure) if all(periodic) else None,
+        species=tuple(species.chemical_symbols[0] for species in structure.site_species),
+        lattice=_with_vacuum(structure.cell, structure.positions) if any(periodic) else np.zeros((3, 3)),
         positions=structure.positions,
-        periodic=(first, second, third),
+        periodic=periodic,
     )
 
 
@@ -111,6 +115,8 @@ def _check(prototype: Prototype, base: Model) -> None:
             f"{prototype.source} has {sites:,} atoms, and a prototype at most {MAX_SITES}: give its "
             "primitive cell, or a smaller one that shows the structure"
         )
+    if sites == 1 and not prototype.is_periodic:
+        raise CrysiftError(f"{prototype.source} is a single atom, which has no neighbours: leave it out")
 
 
 def _examples(candidates: Sequence[Prototype], soap: SoapSettings) -> list[Prototype]:
@@ -124,6 +130,16 @@ def _examples(candidates: Sequence[Prototype], soap: SoapSettings) -> list[Proto
             break
         taken.append(int(distance.argmax()))
     return [replace(candidates[row], example=number) for number, row in enumerate(sorted(taken), start=1)]
+
+
+def _with_vacuum(cell: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A cell (3, 3), Å, whose absent vectors stand on the others and leave `VACUUM` beside the atoms."""
+    present = cell.any(axis=1)
+    filled = cell.copy()
+    directions = np.linalg.svd(cell[present])[2][present.sum() :]
+    for row, direction in zip(np.flatnonzero(~present), directions, strict=True):
+        filled[row] = direction * (np.ptp(positions @ direction) + VACUUM)
+    return filled
 
 
 def _space_group(structure: Structure) -> int | None:

@@ -48,10 +48,10 @@ TEST_SEED, CALIBRATION_SEED, DETECTION_SEED = 0, 1, 2
 CALIBRATION_PER_CLASS = 120
 """Calibration structures of every class, at least: a share of 5 % is then known to ± 2 %."""
 DISTORTED_CRYSTALS = 20
-"""Of every periodic prototype, in the evaluation."""
-CONFIDENCE_STEP = 3
-"""Every third of the structures with all benchmark defects serves to fit the temperature. Hosts come in
-threes: these are the smallest cluster and the smallest supercell of every prototype, the hardest ones."""
+"""Of every prototype in which anything is free, in the evaluation."""
+SMALLEST = ("cluster-0", "supercell-0")
+"""The smallest cluster and the smallest supercell of every prototype, the hardest hosts of defects: with
+them the temperature is fitted."""
 
 
 PRISTINE = Recipe(pieces=48)
@@ -133,7 +133,12 @@ def calibrate(
         directions(representations(model.network, torch.from_numpy(usual))),
         torch.from_numpy(reference.directions),
     )
-    disordered = _defective(known, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED)[::CONFIDENCE_STEP]
+    hosts = [host for host in defect_hosts(known) if host.source_id.endswith(SMALLEST)]
+    disordered = [
+        structure
+        for kind in BENCHMARK_DEFECTS
+        for structure in defective(hosts, kind, 1, CALIBRATION_SEED, known)
+    ]
     confidence = fitted_confidence(
         model.network,
         place.central_vectors("confidence", disordered, center),
@@ -157,8 +162,9 @@ def reference_of(network: Network, data: TrainingVectors, recipe: Recipe) -> Ref
     """Directions of the training vectors of crystals at rest, at all scales, without a calibration."""
     vectors, classes = data.at_rest(recipe)
     points = directions(representations(network, torch.from_numpy(vectors)))
-    points = points.half().float()  # as they are stored
-    return Reference(points.numpy(), classes, np.empty(0, np.float32), np.empty(0, np.int64))
+    stored = points.half().float().numpy()
+    distinct, rows = np.unique(stored, axis=0, return_index=True)  # a prototype may be drawn more than once
+    return Reference(distinct, classes[rows], np.empty(0, np.float32), np.empty(0, np.int64))
 
 
 def center_of(model: Model) -> GridSettings:
@@ -174,14 +180,19 @@ def features_of(center: GridSettings) -> dict[str, float | str]:
 
 
 def _calibration_structures(of: Sequence[Prototype], distortion: Distortion) -> Iterator[Structure]:
-    """At least `CALIBRATION_PER_CLASS` of every class: a nanotube, of one size, is drawn more often."""
+    """At least `CALIBRATION_PER_CLASS` of every class: a nanotube, of one size, is drawn more often.
+
+    Without defects are only those that are distorted, since the others were trained on.
+    """
     kinds = CALIBRATION_DEFECTS if distortion == Distortion() else (Defect(), *CALIBRATION_DEFECTS)
     lengths = nearest_neighbor_distances(of)
     for _, of_class in itertools.groupby(of, lambda prototype: prototype.label):
         examples = list(of_class)
-        draws = math.ceil(CALIBRATION_PER_CLASS / (len(defect_hosts(examples)) * len(kinds)))
+        draws = math.ceil(CALIBRATION_PER_CLASS / (len(defect_hosts(examples)) * len(CALIBRATION_DEFECTS)))
         for draw, (number, kind) in itertools.product(range(draws), enumerate(kinds)):
             drawn = all_distorted(examples, distortion, CALIBRATION_SEED, draw * len(kinds) + number)
+            if kind == Defect():
+                drawn = [new for new in drawn if new not in examples]
             for host in defect_hosts(drawn):
                 d_nn = lengths[name_of(host.structure_id)]
                 yield variant(host, kind, d_nn, draw, CALIBRATION_SEED)
@@ -193,11 +204,13 @@ def _defective(of: Sequence[Prototype], kinds: Iterable[Defect], draws: int, see
 
 
 def _distorted_crystals(of: Sequence[Prototype]) -> list[Structure]:
-    """Twenty crystals of every prototype's type without defects."""
+    """Twenty crystals without defects of every prototype's type in which symmetry leaves anything free."""
     return [
         replace(crystal, source_id=f"{crystal.source_id}/{draw}")
         for draw in range(DISTORTED_CRYSTALS)
-        for crystal in pristine_structures(all_distorted(of, USUAL_DISTORTION, TEST_SEED, draw))
+        for prototype in all_distorted(of, USUAL_DISTORTION, TEST_SEED, draw)
+        if prototype not in of
+        for crystal in pristine_structures([prototype])
         if any(crystal.dimension_types)
     ]
 

@@ -33,7 +33,10 @@ Labels = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Structures of known class, which nothing was trained on; `kinds` (n,) are the defects' names."""
+    """Structures of known class; `kinds` (n,) are the defects' names.
+
+    Nothing was trained on those with a defect.
+    """
 
     structures: list[Structure]
     kinds: Labels

@@ -79,11 +79,6 @@ def reliability(probabilities: Floats, classes: Classes, bins: int = BINS) -> Re
     )
 
 
-def expected_calibration_error(probabilities: Floats, classes: Classes, bins: int = BINS) -> float:
-    """Return the error of `probabilities` (N, classes), given the true `classes` (N,); between 0 and 1."""
-    return reliability(probabilities, classes, bins).error
-
-
 def log_loss(probabilities: Floats, classes: Classes) -> float:
     """Return the mean negative logarithm of the true classes' probabilities, in nats."""
     p = probabilities[np.arange(len(classes)), classes]
@@ -110,7 +105,8 @@ def calibrated_temperature(
 ) -> float:
     """Return the temperature at which the mean of the passes has the least log loss.
 
-    `vectors` (N, inputs) are held-out structures of known `classes` (N,). Guo et al. 2017, section 4.2.
+    `vectors` (N, inputs) are held-out structures of known `classes` (N,). Guo et al. 2017, section 4.2. Where
+    no temperature in the range is best, as for a network that never errs on them, it is 1.
     """
     from scipy.optimize import minimize_scalar
 
@@ -121,7 +117,8 @@ def calibrated_temperature(
         method="bounded",
         options={"xatol": TOLERANCE},
     )
-    return float(np.exp(found.x))
+    at_the_edge = np.isclose(found.x, np.log([LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE]), atol=2 * TOLERANCE)
+    return 1.0 if at_the_edge.any() else float(np.exp(found.x))
 
 
 def calibration_figures(
@@ -157,7 +154,7 @@ def _figures(probabilities: dict[str, list[Floats]], classes: list[Classes]) -> 
             "structures": len(of_set),
             **{
                 when: {
-                    "calibration_error": expected_calibration_error(p[place], of_set),
+                    "calibration_error": reliability(p[place], of_set).error,
                     "log_loss": log_loss(p[place], of_set),
                 }
                 for when, p in probabilities.items()

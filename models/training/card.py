@@ -32,9 +32,9 @@ weights are used.
 {vectors:,} vectors of structures made from `models/data/prototypes.json`. {defects}{pieces}
 SHA-256 of the vectors: `{data_hash}`.
 
-Pristine structures are seen through descriptors with other cutoffs, scales and smearings than the one
-that is read: smearing convolves the density with a Gaussian, as thermal motion does, and a scale below 1
-is a d_NN that disorder has shortened; in mixed vectors each pair of species has a scale of its own.
+Pristine structures are seen through descriptors with other settings than the one that is read: smearing
+convolves the density with a Gaussian, as thermal motion does, and a scale below 1 is a d_NN that disorder
+has shortened; in mixed vectors each pair of species has a scale of its own.
 
 {settings}
 * best epoch {best_epoch}, validation accuracy {validation:.2f} %
@@ -177,7 +177,7 @@ def card_text(model: Model) -> str:
         "detection": _detection(card["results"]["detection"]),
         "reference": len(model.reference.classes),
         "calibration": len(model.reference.calibration),
-        "fewest": np.unique(model.reference.calibration_classes, return_counts=True)[1].min(),
+        "fewest": np.bincount(model.reference.calibration_classes, minlength=len(model.labels)).min(),
         "calibration_kinds": "; ".join(card["calibration"]),
         "versions": ", ".join(f"{name} {version}" for name, version in card["versions"].items()),
     }
@@ -221,7 +221,7 @@ def _defects(recipe: dict[str, Any]) -> str:
 
 def _distorted(recipe: dict[str, Any]) -> str:
     """What the card says of other lattice parameters."""
-    if not recipe["distorted"]:
+    if not recipe.get("distorted"):
         return ""
     share, undisturbed = (100 * recipe[name] for name in ("distorted", "undisturbed"))
     most = Distortion(**recipe["distortion"])
@@ -320,8 +320,9 @@ def _settings(settings: dict[str, Any]) -> str:
 
 
 def _accuracies(accuracies: dict[str, float]) -> str:
-    rows = [f"| {name} | {100 * value:.2f} |" for name, value in accuracies.items()]
-    return "\n".join(["| set | % correct |", "|---|---|", *rows])
+    return markdown_table(
+        ("set", "% correct"), [(name, f"{100 * share:.2f}") for name, share in accuracies.items()]
+    )
 
 
 def _detection(table: dict[str, dict[str, dict[str, float]]]) -> str:

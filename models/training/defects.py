@@ -87,8 +87,8 @@ def defective(
 ) -> Iterator[Structure]:
     """`draws` defective variants of every structure that `models.training.replicas` made `of` prototypes.
 
-    The random numbers depend on the seed, the structure's id and the number of the draw, not on what else
-    is drawn.
+    The random numbers depend on the seed, the kind of defect, the structure's id and the number of the draw,
+    not on what else is drawn.
     """
     lengths = nearest_neighbor_distances(of)
     for structure in structures:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.descriptors.soap import SoapSettings
 from engine.errors import CrysiftError
-from engine.symmetry.crystal import crystal_symmetry
+from engine.symmetry.crystal import SymmetryError, crystal_symmetry
 from engine.symmetry.protostructure import PROTOSTRUCTURE_TOLERANCE
 from models.prototypes import Prototype, prototypes
 from models.training.defects import nearest_neighbor_distance
@@ -38,7 +38,7 @@ class Distortion:
     """How far crystals of one type differ; how far one does is drawn uniformly up to these."""
 
     strain: float = 0.0
-    """Largest principal strain, volume kept."""
+    """Largest principal strain; the strain has no trace."""
     displacement: float = 0.0
     """Longest way of an atom, in units of d_NN."""
 
@@ -77,12 +77,16 @@ def distorted(prototype: Prototype, distortion: Distortion, random: np.random.Ge
     """A crystal of the prototype's type with lattice parameters and free coordinates of its own.
 
     What comes twice as near to a pristine prototype of another class as to its own is drawn again, up to 20
-    times: along the Bain path, one class becomes another. Where nothing else comes, or symmetry leaves
-    nothing free, the prototype itself is returned. A nanotube stays as it is.
+    times: along the Bain path, one class becomes another. Where nothing else comes, symmetry leaves nothing
+    free, or none is found, the prototype itself is returned. A nanotube stays as it is. The strain of a layer
+    goes for its thickness, too.
     """
     if not prototype.is_periodic:
         return prototype
-    operations = symmetry_of(prototype)
+    try:
+        operations = symmetry_of(prototype)
+    except SymmetryError:
+        return prototype
     for _ in range(ATTEMPTS):
         strain = _invariant_strain(operations, random) * random.uniform(0.0, distortion.strain)
         moves = _invariant_displacements(operations, random) * random.uniform(0.0, distortion.displacement)

@@ -89,7 +89,7 @@ def extend_arise(
         reference=reference_of(trained.network, data, recipe),
         card={**base.card, "added": [*base.card.get("added", ()), *map(record_of, addition.prototypes)]},
     )
-    calibration = _place(place, "calibration", addition.prototypes).folder
+    calibration = _place(place, "calibration", (*old, *addition.prototypes)).folder
     model = calibrate(model, calibration, listener, distorted=recipe.distorted > 0)
     judged = _judged(base, model, (old, addition.prototypes), settings, place)
     model.card["extensions"] = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +15,10 @@ if TYPE_CHECKING:
 SOURCE = "aflow"
 
 
-def unknown_prototypes(of: Sequence[Prototype] | None = None) -> list[Structure]:
-    """AFLOW prototypes shipped with pymatgen that match no periodic one `of` the known, of any elements.
+def unknown_prototypes() -> list[Structure]:
+    """AFLOW prototypes shipped with pymatgen that match no periodic one of the 108, of any elements.
 
-    Known are the 108, by default. Matching is pymatgen's anonymous one at its default, wide tolerances, so
+    Matching is pymatgen's anonymous one at its default, wide tolerances, so
     that what is left is certainly of another prototype; crystals of different anonymous formulas cannot
     match. Source: M. J. Mehl et al., Comput. Mater. Sci. 136, S1 (2017).
     """
@@ -27,7 +26,7 @@ def unknown_prototypes(of: Sequence[Prototype] | None = None) -> list[Structure]
 
     matcher = StructureMatcher()
     known: dict[str, list[PymatgenStructure]] = {}
-    for prototype in prototypes() if of is None else of:
+    for prototype in prototypes():
         if all(prototype.periodic):
             crystal = crystal_of(prototype)
             known.setdefault(crystal.composition.anonymized_formula, []).append(crystal)

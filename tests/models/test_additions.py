@@ -12,6 +12,7 @@ from engine.errors import CrysiftError
 from engine.structure import Structure
 from models.prototypes import Prototype, class_prototypes, prototype_of, prototypes, record_of
 from models.training.additions import MAX_EXAMPLES, Addition, addition_to, prototype_from
+from models.training.distortions import symmetry_of
 from models.training.duplicates import NEAR, nearest_classes, refuse_duplicates, same_structure_type
 from models.training.replicas import defect_hosts, label_of, name_of, pristine_structures
 from models.weights_file import Model
@@ -120,6 +121,25 @@ def test_cells_that_are_too_large_and_shared_sites_are_refused(few: Model) -> No
     alloy = Crystal(Lattice.cubic(3.0), [{"Cu": 0.5, "Au": 0.5}], [[0.0, 0.0, 0.0]])
     with pytest.raises(CrysiftError, match="partially occupied"):
         prototype_from(Structure.from_pymatgen(alloy, "test", "alloy"), "alloy")
+
+
+def test_layers_without_vacuum_and_isotopes_become_prototypes(few: Model) -> None:
+    positions = np.array([[0.0, 0.0, 0.0], [0.0, 1.42, 0.0], [0.0, 1.42, 3.0]])
+    cell = np.array([[2.46, 0.0, 0.0], [1.23, 2.13, 0.0], [0.0, 0.0, 0.0]])
+    layer = Structure("test", "layer", ("C", "C", "D"), positions, cell, (1, 1, 0))
+    made = prototype_from(layer, "layer")
+    assert made.species == ("C", "C", "H")
+    np.testing.assert_allclose(np.abs(made.lattice[2]), [0.0, 0.0, 18.0], atol=1e-9)
+    again = prototype_of(record_of(made))
+    np.testing.assert_allclose(again.positions, made.positions, atol=1e-9)
+    assert len(symmetry_of(made).rotations) >= 1
+    assert addition_to(few, [made]).labels == ("layer",)
+
+
+def test_a_single_atom_is_refused(few: Model) -> None:
+    atom = prototype_from(Structure("test", "atom", ("Cu",), np.zeros((1, 3))), "atom")
+    with pytest.raises(CrysiftError, match=r"test:atom is a single atom, which has no neighbours"):
+        addition_to(few, [atom])
 
 
 def test_only_networks_on_vectors_can_be_extended(diffraction_model: Model) -> None:

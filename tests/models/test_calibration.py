@@ -13,7 +13,6 @@ from models.network import Perceptron, PerceptronShape
 from models.training.calibration import (
     calibrated_temperature,
     calibration_figures,
-    expected_calibration_error,
     fitted_confidence,
     log_loss,
     reliability,
@@ -50,13 +49,13 @@ def test_error_is_that_of_a_hand_count() -> None:
     np.testing.assert_allclose(by_hand.confidence, [0, 0, 0.55, 0.75, 0.9])
     np.testing.assert_allclose(by_hand.accuracy, [0, 0, 1.0, 0.5, 1.0])
     expected = (1 * 0.45 + 2 * 0.25 + 1 * 0.1) / 4
-    assert expected_calibration_error(p, classes, bins=5) == pytest.approx(expected)
+    assert reliability(p, classes, bins=5).error == pytest.approx(expected)
 
 
 def test_a_sure_and_right_network_has_no_error_and_a_sure_and_wrong_one_all_of_it() -> None:
     p = np.eye(3)[[0, 1, 2, 0]]
-    assert expected_calibration_error(p, np.array([0, 1, 2, 0])) == 0.0
-    assert expected_calibration_error(p, np.array([1, 2, 0, 1])) == 1.0
+    assert reliability(p, np.array([0, 1, 2, 0])).error == 0.0
+    assert reliability(p, np.array([1, 2, 0, 1])).error == 1.0
     assert log_loss(p, np.array([0, 1, 2, 0])) == 0.0
     assert np.isfinite(log_loss(p, np.array([1, 2, 0, 1])))
 
@@ -79,9 +78,7 @@ def test_the_error_falls_and_the_threshold_is_the_95th_percentile_of_usual_struc
         MonteCarloDropout(small, PASSES, 0, temperature=t)(torch.from_numpy(vectors[1000:]))
         for t in (1.0, confidence.temperature)
     )
-    before, after = (
-        expected_calibration_error(said.probabilities, classes[1000:]) for said in (sure, mended)
-    )
+    before, after = (reliability(said.probabilities, classes[1000:]).error for said in (sure, mended))
     assert after < 0.05
     assert before > 0.1
     assert log_loss(mended.probabilities, classes[1000:]) < log_loss(sure.probabilities, classes[1000:])

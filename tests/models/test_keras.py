@@ -127,6 +127,10 @@ def test_other_layers_and_activations_are_refused(layers: list[Layer], tmp_path:
         CrysiftError, match=r"activations .* are tanh, relu, relu, softmax, expected are relu"
     ):
         read_keras(write_keras(tmp_path / "tanh.h5", layers, config))
+    config = configuration(layers, [RATE] * 4)
+    del config["config"]["layers"][1]
+    with pytest.raises(CrysiftError, match=r"order Dense, Dropout, Dense, .* before every dense layer"):
+        read_keras(write_keras(tmp_path / "late.h5", layers, config))
 
 
 def test_unequal_dropout_rates_are_refused_unless_one_is_given(layers: list[Layer], tmp_path: Path) -> None:

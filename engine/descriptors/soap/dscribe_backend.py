@@ -29,7 +29,7 @@ def average_spectrum_dscribe(
     Components are ordered, weighted and normalised as the kernel's; the arguments are those of
     `engine.descriptors.soap.kernel.average_spectrum`.
     """
-    descriptor = _descriptor(settings.cutoff, settings.density_width)
+    descriptor = _descriptor(settings.cutoff, settings.sigma)
     count = bounds.size - 1
     mean = np.zeros(SOAP_WIDTH)
     for a in range(count):

@@ -122,8 +122,8 @@ def gto_functions(settings: SoapSettings, width: float) -> RadialFunctions:
 
 
 def gto_reach(settings: SoapSettings) -> float:
-    """DScribe's padded cutoff R_C + σ√(2 ln 1000)."""
-    return settings.cutoff + settings.sigma * float(np.sqrt(-2.0 * np.log(_GTO_THRESHOLD)))
+    """DScribe's padded cutoff R_C + w√(2 ln 1000), with the width w of the density."""
+    return settings.cutoff + settings.density_width * float(np.sqrt(-2.0 * np.log(_GTO_THRESHOLD)))
 
 
 def _gaussian_overlap(shells: Array, exponent: float) -> Array:

@@ -70,6 +70,10 @@ class SmearedSoapSettings(SoapSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_between("smearing", self.smearing, 0.0, 1.0)
+        if self.smearing and self.backend == "dscribe":
+            raise CrysiftError(
+                'the DScribe backend cannot smear neighbours: take backend "kernel" or "torch"'
+            )
 
     @property
     def density_width(self) -> float:
