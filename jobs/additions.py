@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ MAX_STRUCTURES = 1000
 """Structures of which the examples of the new classes can be chosen."""
 LABEL = "label"
 """Column of a Parquet table that names the class of each structure."""
+_JSON, _PARQUET = ".json", ".parquet"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def read_additions(added: Sequence[str], labels: Sequence[str], sources: SourceS
 
     structures: list[tuple[Structure, str]] = []
     rejects: list[str] = []
-    for path, label in _paired(added, labels):
+    for path, label in _paired(added, labels, sources.format):
         found, refused = _labelled_table(path) if label is None else _structures([path], sources)
         structures += [(each, of or label or "") for each, of in found]
         rejects += refused
@@ -49,25 +51,41 @@ def read_additions(added: Sequence[str], labels: Sequence[str], sources: SourceS
         raise CrysiftError(
             f"no structure to make a class of: {'; '.join(rejects[:3]) or 'the files are empty'}"
         )
-    if len(structures) > MAX_STRUCTURES:
-        raise CrysiftError(
-            f"{len(structures):,} structures are more than the {MAX_STRUCTURES:,} that classes can be made "
-            "of: a class needs few examples, name those that differ most"
-        )
+    _refuse_many(len(structures))
     return Candidates([prototype_from(structure, label) for structure, label in structures], rejects)
+
+
+def _refuse_many(structures: int) -> None:
+    if structures > MAX_STRUCTURES:
+        raise CrysiftError(
+            f"{structures:,} structures are more than the {MAX_STRUCTURES:,} that classes can be made of: a "
+            "class needs few examples, name those that differ most"
+        )
 
 
 _Labelled = tuple[list[tuple["Structure", str | None]], list[str]]
 """Structures with their labels, where these are known, and reasons of rejects."""
 
 
-def _paired(added: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+def _paired(
+    added: Sequence[str], labels: Sequence[str], file_format: str | None
+) -> Iterator[tuple[str, str | None]]:
     """Each path with its label, or with None where a table tells the labels itself."""
     if not labels:
         for path in added:
-            if Path(path).suffix not in {".json", ".parquet"}:
+            if Path(path).suffix not in {_JSON, _PARQUET}:
                 raise CrysiftError(f"the class of {path} has no name: give one, as in --label rutile")
+            if not Path(path).is_file():
+                raise CrysiftError(
+                    f"{path} is no single table: name each file with its own --add, or the class of all with "
+                    "--label"
+                )
         yield from ((path, None) for path in added)
+    elif file_format is None and (tables := [path for path in added if Path(path).suffix == _JSON]):
+        raise CrysiftError(
+            f"the labels of {tables[0]} are in the table itself: leave --label out, and add what needs one "
+            "in a run of its own"
+        )
     elif len(labels) in {1, len(added)}:
         yield from zip(added, labels if len(labels) > 1 else [labels[0]] * len(added), strict=True)
     else:
@@ -88,28 +106,30 @@ def _structures(paths: Sequence[str], sources: SourceSettings) -> _Labelled:
     with tempfile.TemporaryDirectory() as folder:
         store = Store.open(f"{folder}/added", create=True)
         ingest_all(open_sources(paths, sources), store, StructureLimits(), ignore)
+        _refuse_many(store.structures.count().rows)
         found = sorted(structures_in(store.structures.scan().to_table()), key=lambda s: s.structure_id)
         refused = store.rejects.scan(["source_id", "error_message"]).to_table().to_pylist()
     return [(each, None) for each in found], [_reason(row) for row in refused]
 
 
 def _labelled_table(path: str) -> _Labelled:
-    if Path(path).suffix == ".json":
+    if Path(path).suffix == _JSON:
         return _prototype_table(Path(path))
     import pyarrow.parquet as pq
 
     from connectors.settings import SourceSettings
 
+    _check_columns(path)
     found, refused = _structures([path], SourceSettings())
-    needed = ["source", "source_id", LABEL]
-    missing = [name for name in needed if name not in pq.read_schema(path).names]
-    if missing:
+    rows = pq.read_table(path, columns=[*_NAMED_BY, LABEL]).to_pylist()
+    ids = [f"{row['source']}:{row['source_id']}" for row in rows]
+    label_of = {name: row[LABEL] for name, row in zip(ids, rows, strict=True)}
+    ((most_frequent, times),) = Counter(ids).most_common(1) or [("", 0)]
+    if times > 1:
         raise CrysiftError(
-            f"{path} has no column {missing[0]!r}, which tells the classes of its structures: name the class "
-            "of all of them with --label"
+            f"{path} holds {most_frequent} {times} times, so that its {LABEL} is not certain: give each "
+            "structure a source_id of its own"
         )
-    rows = pq.read_table(path, columns=needed).to_pylist()
-    label_of = {f"{row['source']}:{row['source_id']}": row[LABEL] for row in rows}
     unnamed = [name for name, label in label_of.items() if not isinstance(label, str) or not label]
     if unnamed:
         raise CrysiftError(
@@ -117,6 +137,31 @@ def _labelled_table(path: str) -> _Labelled:
             "the class of every structure"
         )
     return [(each, label_of[each.structure_id]) for each, _ in found], refused
+
+
+_NAMED_BY = ("source", "source_id")
+
+
+def _check_columns(path: str) -> None:
+    """Raise CrysiftError for a table that does not tell the class of each structure."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except pa.ArrowInvalid as error:
+        raise CrysiftError(f"{path} cannot be read as a Parquet table ({error}): is it complete?") from error
+    if LABEL not in names:
+        raise CrysiftError(
+            f"{path} has no column {LABEL!r}, which tells the classes of its structures: name the class "
+            "of all of them with --label"
+        )
+    missing = [name for name in _NAMED_BY if name not in names]
+    if missing:
+        raise CrysiftError(
+            f"{path} has no column {missing[0]!r}, which its structures are told apart by: add one, or name "
+            "the class of all of them with --label"
+        )
 
 
 def _prototype_table(path: Path) -> _Labelled:

@@ -93,7 +93,8 @@ def judged_rows(model: Model) -> list[str]:
     """Lines of the last extension's accuracies: the old classes before and after, and every new class."""
     judged: list[dict[str, Any]] = model.card["extensions"][-1]["judged"]
     labels = list(judged[0]["added"])
-    head = f"  {'percent correct':>16}  {'before':>7} {'after':>7}  " + "  ".join(labels)
+    headings = "  ".join(f"{label:>6}" for label in labels)
+    head = f"  {'percent correct':>16}  {'before':>7} {'after':>7}  {headings}"
     rows = [
         f"  {each['kind']:>16}  {100 * each['before']:7.2f} {100 * each['after']:7.2f}  "
         + "  ".join(f"{100 * each['added'][label]:{max(len(label), 6)}.2f}" for label in labels)

@@ -213,12 +213,14 @@ Alpha = Annotated[
         "--alpha", help="Out of distribution up to this p-value.", min=0.0, max=1.0, rich_help_panel=NETWORK
     ),
 ]
+MODEL_HELP = (
+    "A model by name, shipped or in a folder of $CRYSIFT_MODELS, or a folder that `crysift train` wrote."
+)
 Weights = Annotated[
     list[str] | None,
     typer.Option(
         "--weights",
-        help="A model by name, shipped or in a folder of $CRYSIFT_MODELS, or a folder that `crysift train` "
-        "wrote; once per network.",
+        help=f"{MODEL_HELP} Once per network.",
         rich_help_panel=NETWORK,
         metavar="NAME|DIR",
         show_default=", ".join(WEIGHTS.values()),
@@ -344,10 +346,18 @@ READ_BY = {"arise": "features_soap", "diffraction": "features_diffraction"}
 def refuse_unused(context: typer.Context, used: Iterable[str], asked: str) -> None:
     """Raise CrysiftError, naming the option, where one is given for a descriptor that is not ``used``."""
     unused = {name: table for table, names in OF_DESCRIPTOR.items() if table not in used for name in names}
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in unused and source is not None and source.name == "COMMANDLINE":
+    for name, spelled in given(context).items():
+        if name in unused:
             raise CrysiftError(
-                f"{'/'.join([*parameter.opts, *parameter.secondary_opts])} is a setting of "
-                f"{unused[parameter.name]}, which {asked} does not use: leave it out"
+                f"{spelled} is a setting of {unused[name]}, which {asked} does not use: leave it out"
             )
+
+
+def given(context: typer.Context) -> dict[str, str]:
+    """Return the parameters that stand on the command line, by name, as they are spelled there."""
+    sources = {each: context.get_parameter_source(each.name or "") for each in context.command.params}
+    return {
+        each.name or "": "/".join([*each.opts, *each.secondary_opts])
+        for each, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    }

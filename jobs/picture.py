@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 120
 FEW = 256
 """Colours of a PNG where these suffice."""
+GRID_COLOUR = "#dddddd"
+"""Of the lines behind what is drawn."""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _ignore(event: Event) -> None:
-    """Tell nobody of progress."""
+    """Tell nobody of progress; the engine's own listener would load pyarrow for every `--help`."""
 
 
 BENCHMARKS = {
@@ -33,8 +33,16 @@ BENCHMARKS = {
     "accuracy": "jobs.bench.accuracy",
 }
 """Name of a benchmark -> the module whose `run` measures it."""
-LONG = frozenset({"accuracy"})
-"""Benchmarks that keep a store, and tell of their progress."""
+_DRAWN = ("quick", "seed", "source")
+OPTIONS = {
+    **dict.fromkeys(("soap", "inference", "diffraction", "ingest", "scale", "map"), _DRAWN),
+    "adaptive": (*_DRAWN, "store"),
+    "spm": ("quick", "seed"),
+    "accuracy": ("quick", "seed", "store", "out", "weights", "executor", "workers"),
+}
+"""Name of a benchmark -> the options of `crysift bench` that it reads."""
+WATCHED = frozenset({"accuracy"})
+"""Benchmarks that take long enough to tell of their progress."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class BenchmarkSettings:
     """How much to measure, and on what."""
 
     quick: bool = False
-    """End within a minute on two cores."""
+    """Measure less of everything, for a first look: a minute on two cores, for accuracy a few."""
     source: str = "examples:"
     """Structures to measure on."""
     seed: int = 0

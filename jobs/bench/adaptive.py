@@ -73,11 +73,16 @@ def run(settings: BenchmarkSettings) -> BenchmarkReport:
 
 
 def stored_vectors(store: str, count: int, seed: int) -> torch.Tensor:
-    """Draw SOAP vectors (count, 316) from the newest ones in a store."""
+    """Draw SOAP vectors (count, 316) from the newest ones in a store.
+
+    Raises CrysiftError where these are other ones than the default network reads, and where there are none.
+    """
     from engine.store import Store
     from models.batches import usable_rows, vectors_of
 
-    rows = Store.open(store, create=False).latest("features_soap").scan(["status", "vector"]).to_table()
+    table = Store.open(store, create=False).latest(PredictArise.source)
+    PredictArise().check_source(table.fingerprint)
+    rows = table.scan(["status", "vector"]).to_table()
     usable = usable_rows(rows)
     if not usable.any():
         raise CrysiftError(f"there are no SOAP vectors in {store}: name a store that was screened")

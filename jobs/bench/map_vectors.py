@@ -16,6 +16,7 @@ from connectors import open_sources
 from engine.columns import StructureColumns
 from engine.descriptors.soap import SoapStage
 from engine.errors import CrysiftError
+from engine.execution.capacity import available_cores
 from engine.validation import StructureLimits, validate
 from jobs.bench.processes import workers
 from models.batches import usable_rows, vectors_of
@@ -96,8 +97,7 @@ def _digest(pages: Sequence[Page], count: int, seed: int) -> str:
 def _blocks(pages: Sequence[pa.Table], count: int, seed: int) -> list[Singles]:
     """Vectors by share, the undisplaced ones first; the last share only as far as ``count`` needs it."""
     *first, last = (0.0, *SHARES)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    with workers(min(cores, len(pages)) or 1) as apply:
+    with workers(min(available_cores(), len(pages)) or 1) as apply:
         found = apply(_vectors, [_Task(rows, page, tuple(first), seed) for page, rows in enumerate(pages)])
         blocks = [np.concatenate(of_share) for of_share in zip(*found, strict=True)] or [_NONE]
         missing = count - sum(map(len, blocks))

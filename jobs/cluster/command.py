@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 FROM_OUTSIDE = ("submit", "jobs", "logs", "stop")
 _SCHEME = re.compile(r"^(?!files:)[a-z][a-z0-9+.-]*:")
-_PATHS = ("store", "csv", "parquet", "output", "work")
+_PATHS = (
+    *("store", "csv", "parquet", "output", "work", "search", "out", "file", "order", "pictures", "report"),
+)
 _NAMES_OR_PATHS = ("columns", "weights")
-_SOURCES = ("sources", "source")
+_SOURCES = ("sources", "source", "added", "files")
 
 
 def parse_command(context: typer.Context, arguments: Sequence[str]) -> Any:
@@ -27,8 +29,11 @@ def parse_command(context: typer.Context, arguments: Sequence[str]) -> Any:
     What our commands do not accept ends as it does without a cluster: with their message and exit status 2.
     """
     root: Any = context.find_root()
-    name, command, rest = root.command.resolve_command(root, list(arguments))
-    return command.make_context(name, rest, parent=root)
+    context, command, rest = root, root.command, list(arguments)
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+    return context
 
 
 def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
@@ -44,8 +49,9 @@ def checked_arguments(parsed: Any, arguments: Sequence[str]) -> list[str]:
         raise CrysiftError(
             f"`crysift {parsed.info_name}` speaks to the cluster from outside: run it here, without submit"
         )
-    for option, value in _values(parsed.params):
-        _refuse_relative(option, value)
+    spelled = {parameter.name: parameter.opts[0] for parameter in parsed.command.params}
+    for name, value in _values(parsed.params):
+        _refuse_relative(name, spelled[name], value)
     whole = list(arguments)
     source = parsed.get_parameter_source("store")
     if source is not None and source.name == "ENVIRONMENT":
@@ -62,19 +68,19 @@ def _values(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from ((name, str(each)) for each in values if isinstance(each, str | Path))
 
 
-def _refuse_relative(option: str, value: str) -> None:
+def _refuse_relative(name: str, spelled: str, value: str) -> None:
     """Raise CrysiftError for a path that would be another one in the folder in which the job runs."""
-    if option in _SOURCES:
+    if name in _SOURCES:
         if _SCHEME.match(value) and not Path(value).exists():
             return
         path = value.removeprefix("files:")
-    elif option in _PATHS or (option in _NAMES_OR_PATHS and Path(value).exists()):
+    elif name in _PATHS or (name in _NAMES_OR_PATHS and Path(value).exists()):
         path = value
     else:
         return
     if "://" not in path and not Path(path).is_absolute():
-        named = "the source" if option in _SOURCES else f"--{option}"
-        bucket = "; or a URL, s3://…" if option in {"store", *_SOURCES} else ""
+        named = spelled if spelled.startswith("-") else f"the {name.removesuffix('s')}"
+        bucket = "; or a URL, s3://…" if name in {"store", *_SOURCES} else ""
         raise CrysiftError(
             f"{named} {path!r} is relative to this folder, and the job runs in another one, maybe on another "
             f"machine: name an absolute path that all machines of the cluster see, such as "

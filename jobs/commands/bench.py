@@ -7,16 +7,26 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from engine.errors import CrysiftError
 from jobs import options
-from jobs.bench import BENCHMARKS, LONG, BenchmarkSettings, run_benchmark
+from jobs.bench import BENCHMARKS, OPTIONS, WATCHED, BenchmarkSettings, run_benchmark
 from jobs.bench.report import BenchmarkReport, ReportTable
 from jobs.console import Console
 from jobs.settings import ExecutionSettings
 
-_OF_ACCURACY = "Accuracy"
+_OF_SOME = "Accuracy and adaptive"
+
+
+def _folder_of(context: typer.Context, folder: Path | None) -> Path | None:
+    """Choose the folder for the tables of a benchmark that writes any, another one for a quick run's."""
+    name = context.params.get("name", "")
+    if folder is not None or "out" not in OPTIONS.get(name, ()):
+        return folder
+    return Path(f"{name}-quick" if context.params.get("quick") else name)
 
 
 def bench(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help=f"Which benchmark: {', '.join(sorted(BENCHMARKS))}.")],
     quick: Annotated[
         bool,
@@ -27,31 +37,40 @@ def bench(
     source: Annotated[
         str, typer.Option("--source", help="Structures to measure on, where the benchmark needs any.")
     ] = BenchmarkSettings.source,
-    seed: Annotated[int, typer.Option("--seed", help="Which structures are drawn.")] = BenchmarkSettings.seed,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Which structures are drawn.", min=0)
+    ] = BenchmarkSettings.seed,
     store: Annotated[
         str | None,
         typer.Option(
             "--store",
-            help="Where structures, vectors and answers are kept; an interrupted benchmark goes on there.",
+            help="accuracy: where structures, vectors and answers are kept, and an interrupted run goes on; "
+            "adaptive: a screened store whose vectors are measured on.",
             metavar="DIR",
-            show_default="in the cache folder",
-            rich_help_panel=_OF_ACCURACY,
+            show_default="accuracy: in the cache folder",
+            rich_help_panel=_OF_SOME,
         ),
     ] = None,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            "--out", "-o", help="Folder for the tables.", metavar="DIR", rich_help_panel=_OF_ACCURACY
+            "--out",
+            "-o",
+            help="accuracy: folder for the tables.",
+            metavar="DIR",
+            show_default="accuracy, quick: accuracy-quick",
+            rich_help_panel=_OF_SOME,
+            callback=_folder_of,
         ),
-    ] = Path("accuracy"),
+    ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(
             "--weights",
-            help="A model to measure beside the shipped ones; may be repeated.",
+            help=f"accuracy: models to measure beside the shipped ones; repeatable. {options.MODEL_HELP}",
             metavar="NAME|DIR",
             show_default=False,
-            rich_help_panel=_OF_ACCURACY,
+            rich_help_panel=_OF_SOME,
         ),
     ] = None,
     executor: options.Executor = "auto",
@@ -69,6 +88,7 @@ def bench(
     crysift bench accuracy --weights my-model [dim]118,000 defective crystals, beside spglib and OVITO[/dim]
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
+        _refuse_unread(context, name, from_store=store is not None)
         settings = BenchmarkSettings(
             quick=quick,
             source=source,
@@ -78,13 +98,25 @@ def bench(
             weights=tuple(weights or ()),
             execution=ExecutionSettings(executor, workers),
         )
-        report = _watched(console, name, settings) if name in LONG else run_benchmark(name, settings)
+        report = _watched(console, name, settings) if name in WATCHED else run_benchmark(name, settings)
         for table in report.tables:
             console.show(_table(table))
         console.show(_layout(report))
         for remark in report.remarks:
             console.say(remark)
         console.finish(report.as_json())
+
+
+def _refuse_unread(context: typer.Context, name: str, *, from_store: bool) -> None:
+    """Raise CrysiftError, naming the option, where one is given that the benchmark does not read."""
+    read = {"name", "quiet", "as_json", "debug", *OPTIONS.get(name, context.params)}
+    where = f"`crysift bench {name}`"
+    if name == "adaptive" and from_store:
+        read -= {"source"}
+        where += " with --store"
+    for option, spelled in options.given(context).items():
+        if option not in read:
+            raise CrysiftError(f"{spelled} changes nothing in {where}, which does not read it: leave it out")
 
 
 def _watched(console: Console, name: str, settings: BenchmarkSettings) -> BenchmarkReport:

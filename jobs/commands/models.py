@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from jobs import options
@@ -47,7 +48,7 @@ def import_keras_command(
         Path,
         typer.Option("--output", "-o", help="Folder for weights and model card.", metavar="DIR"),
     ],
-    labels: Annotated[
+    order: Annotated[
         Path | None,
         typer.Option(
             "--labels",
@@ -86,24 +87,25 @@ def import_keras_command(
         from jobs.progress import ProgressBars
         from models.training.published import ImportSettings, import_keras, read_labels
 
-        settings = ImportSettings(None if labels is None else read_labels(labels), dropout)
+        settings = ImportSettings(None if order is None else read_labels(order), dropout)
         with ProgressBars(console) as bars:
             model = import_keras(file, output, settings, work=work, listener=bars)
         accuracies: dict[str, float] = model.card["results"]["accuracies"]
         for name, accuracy in accuracies.items():
             console.say(f"  {100 * accuracy:6.2f} %  {name}")
-        console.say(f"Weights and model card: {output}. Use them with --weights {output}")
+        console.say(escape(f"Weights and model card: {output}. Use them with --weights {output}"))
         console.finish({"folder": output, "sha256": model.sha256, "accuracies": accuracies})
 
 
 def _add(table: Table, entry: "ModelEntry") -> None:
+    name, folder = escape(entry.name), escape(str(entry.folder))
     if entry.error:
-        table.add_row(entry.name, "[red]unusable[/red]", "", "", entry.error, str(entry.folder))
+        table.add_row(name, "[red]unusable[/red]", "", "", escape(entry.error), folder)
         return
     default = " (default)" if options.WEIGHTS.get(entry.architecture) == entry.name else ""
     features = ", ".join(f"{name} {value}" for name, value in entry.features.items())
     numbers = (f"{entry.classes}", f"{entry.parameters:,}")
-    table.add_row(entry.name + default, entry.architecture, *numbers, features, str(entry.folder))
+    table.add_row(name + default, escape(entry.architecture), *numbers, escape(features), folder)
 
 
 def _as_json(entry: "ModelEntry") -> dict[str, object]:

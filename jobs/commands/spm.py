@@ -141,7 +141,7 @@ def spm(
     weights: Annotated[
         str,
         typer.Option(
-            help="A shipped model, or a folder that `crysift train arise` wrote.",
+            help=options.MODEL_HELP,
             metavar="NAME|DIR",
             rich_help_panel=options.NETWORK,
         ),

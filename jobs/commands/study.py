@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from engine.errors import CrysiftError
@@ -47,9 +48,7 @@ def study(
     ] = None,
     weights: Annotated[
         str,
-        typer.Option(
-            "--weights", help="A shipped model, or a folder that `crysift train` wrote.", metavar="NAME|DIR"
-        ),
+        typer.Option("--weights", help=options.MODEL_HELP, metavar="NAME|DIR"),
     ] = options.WEIGHTS["arise"],
     seed: options.Seed = options.SEED,
     executor: options.Executor = "auto",
@@ -114,6 +113,6 @@ def _show(console: Console, report: "StudyReport", out: Path) -> None:
         table.add_column(heading, justify="left" if heading == "found" else "right")
     for check in report.checks:
         limit = "" if check.at_least is None else f"{check.at_least:g}"
-        table.add_row(check.finding, f"{check.value:.4g}", limit, VERDICTS[check.holds])
+        table.add_row(escape(check.finding), f"{check.value:.4g}", limit, VERDICTS[check.holds])
     console.show(table)
-    console.say(f"Structures, picture, tables, report and store: {out}")
+    console.say(escape(f"Structures, picture, tables, report and store: {out}"))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from engine.errors import CrysiftError
 from jobs import options
@@ -68,11 +69,11 @@ def train(
             rich_help_panel=CLASSES,
         ),
     ] = None,
-    base: Annotated[
+    weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
-            help="Model to extend: a name, or a folder that `crysift train` wrote.",
+            help=f"The model to extend. {options.MODEL_HELP}",
             metavar="NAME|DIR",
             rich_help_panel=CLASSES,
             show_default=options.WEIGHTS["arise"],
@@ -125,7 +126,7 @@ def train(
             asked = Extending(
                 added,
                 labels or [],
-                base or options.WEIGHTS["arise"],
+                weights or options.WEIGHTS["arise"],
                 allow_duplicates,
                 SourceSettings(file_format),
                 epochs,
@@ -162,7 +163,7 @@ def train(
 
 def _finish(console: Console, network: str, output: Path, model: "Model", more: dict[str, Any]) -> None:
     """Tell where the model is, and by which name."""
-    console.say(f"Weights and model card: {output}. Use them with --weights {output}")
+    console.say(escape(f"Weights and model card: {output}. Use them with --weights {output}"))
     accuracies: dict[str, float] = model.card["results"]["accuracies"]
     told = {"network": network, "folder": output, "sha256": model.sha256, "accuracies": accuracies}
     console.finish({**told, **more})
@@ -175,11 +176,10 @@ def _refuse_misplaced(context: typer.Context, network: str, extends: bool) -> No
     if extends:
         foreign = dict.fromkeys(("basis", "recipe"), "the base model's is used with --add")
     else:
-        of_extension = ("labels", "base", "allow_duplicates", "file_format")
+        of_extension = ("labels", "weights", "allow_duplicates", "file_format")
         foreign = dict.fromkeys(of_extension, "it belongs to --add, which is not given")
     if network != "arise":
         foreign["recipe"] = "it belongs to `crysift train arise`"
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in foreign and source is not None and source.name == "COMMANDLINE":
-            raise CrysiftError(f"{parameter.opts[0]}: {foreign[parameter.name]}; leave it out")
+    for name, spelled in options.given(context).items():
+        if name in foreign:
+            raise CrysiftError(f"{spelled}: {foreign[name]}; leave it out")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from engine.errors import CrysiftError
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from jobs.tune.run import TuningReport, TuningSettings
     from jobs.tune.search import SearchEvents
     from jobs.tune.trials import Trial
+    from models.training.arise import AriseTraining
 
 TRIALS, BEST, RANKING_PASSES, WORKERS = 50, 15, 100, 2
 
 
 def tune(
     network: Annotated[Literal["arise"], typer.Argument(help="Which network.")],
-    out: Annotated[
+    search: Annotated[
         Path,
         typer.Option("--search", help="Folder of the search: its trials, tables and vectors.", metavar="DIR"),
     ] = Path("arise-tuning"),
@@ -83,20 +85,29 @@ def tune(
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         _need_packages()
+        from engine.execution import Cluster
         from jobs.progress import ProgressBars
-        from jobs.tune.run import summary, tune_arise
+        from jobs.tune.run import TuningSettings, summary, tune_arise
+        from jobs.tune.search import SearchSettings
 
-        settings = _settings(trials, best, epochs, passes, quick=quick, seed=seed, workers=workers, ray=ray)
+        settings = TuningSettings(
+            SearchSettings(trials, workers, seed, cluster=Cluster(ray)),
+            _training(epochs, quick=quick, seed=seed),
+            best,
+            passes,
+        )
         with ProgressBars(console) as bars:
             events = _events(console, bars, settings)
-            report = tune_arise(out, settings, bars, events, lambda k, n: console.note(f"ranked {k} of {n}"))
-        _show(console, report, out)
+            report = tune_arise(
+                search, settings, bars, events, lambda k, n: console.note(f"ranked {k} of {n}")
+            )
+        _show(console, report, search)
         found = summary(report)
         if output is not None:
             with ProgressBars(console) as bars:
-                found["sha256"] = _train_winner(report, settings, out, output, bars)
-            console.say(f"Weights and model card: {output}. Use them with --weights {output}")
-        console.finish({"network": network, "folder": out, "trials": len(report.trials), "best": found})
+                found["sha256"] = _train_winner(report, settings, search, output, bars)
+            console.say(escape(f"Weights and model card: {output}. Use them with --weights {output}"))
+        console.finish({"network": network, "folder": search, "trials": len(report.trials), "best": found})
 
 
 def _need_packages() -> None:
@@ -110,22 +121,11 @@ def _need_packages() -> None:
         )
 
 
-def _settings(
-    trials: int,
-    best: int,
-    epochs: int | None,
-    passes: int,
-    *,
-    quick: bool,
-    seed: int,
-    workers: int,
-    ray: str | None,
-) -> "TuningSettings":
+def _training(epochs: int | None, *, quick: bool, seed: int) -> "AriseTraining":
+    """What all networks of the search have in common."""
     from dataclasses import replace
 
-    from engine.execution import Cluster
     from jobs.tune import run
-    from jobs.tune.search import SearchSettings
 
     training = run.TuningSettings().training
     if quick:
@@ -133,9 +133,7 @@ def _settings(
     optimisation = replace(training.optimisation, seed=seed)
     if epochs is not None:
         optimisation = replace(optimisation, epochs=epochs)
-    search = SearchSettings(trials=trials, workers=workers, seed=seed, cluster=Cluster(ray))
-    training = replace(training, optimisation=optimisation)
-    return run.TuningSettings(search=search, training=training, best=best, passes=passes)
+    return replace(training, optimisation=optimisation)
 
 
 def _events(console: Console, bars: "ProgressBars", settings: "TuningSettings") -> "SearchEvents":
@@ -179,9 +177,8 @@ def _show(console: Console, report: "TuningReport", out: Path) -> None:
             *(f"{100 * ranked.accuracy:.3f}", f"{ranked.log_loss:.4f}"),
         )
     console.show(table)
-    console.say(
-        f"All {len(report.trials)} trials: {out / 'trials.parquet'}; scores by set: {out / 'ranking.parquet'}"
-    )
+    tables = f"{out / 'trials.parquet'}; scores by set: {out / 'ranking.parquet'}"
+    console.say(escape(f"All {len(report.trials)} trials: {tables}"))
 
 
 def _train_winner(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 IN_CLUSTERS, ASSIGNED, OUTLIERS = "#2f6db5", "#9cc3ea", "#e4e4e4"
 STABLE, PERSISTENT = "#2f6db5", "#b35806"
-GRID = "#dddddd"
 ROOM = 20
 """Points between a panel and its title, for its legend."""
 BARS = 0.72
@@ -37,7 +36,7 @@ def sweep_picture(table: pa.Table, path: Path) -> None:
             axes.set_xticks(range(len(sizes)), labels=sizes)
             axes.set(xlabel="smallest cluster size", xlim=(-0.6, len(sizes) - 0.4))
             axes.spines[["top", "right"]].set_visible(False)
-            axes.grid(visible=True, axis="y", color=GRID, linewidth=0.6)
+            axes.grid(visible=True, axis="y", color=GRID_COLOUR, linewidth=0.6)
             axes.set_axisbelow(True)
             draw(axes, values)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 from jobs.spm.maps.palette import colour_of
 from jobs.spm.maps.quantities import NAT, Scalars, title_of
 from jobs.spm.profiles import Origin, Shell, change, reference_frames
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from engine.spm.field import Field
 
-GRID = "#dddddd"
 AXIS = {"center": "distance from the centre of mass (Å)", "surface": "depth under the surface (Å)"}
 EXTREME = 99.0
 """Percentile of the differences at the ends of the colour scale."""
@@ -97,6 +96,6 @@ def draw_changes(folder: Path, field: Field, reference: Literal["first", "previo
 
 
 def _finish(axes: Axes) -> None:
-    axes.grid(visible=True, color=GRID)
+    axes.grid(visible=True, color=GRID_COLOUR)
     axes.set_axisbelow(True)
     axes.set_ylim(bottom=0.0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.landscape.hierarchy import OUTLIER
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 from jobs.spm.maps.palette import cluster_colour, colour_of
 from jobs.spm.maps.quantities import OUTLIER as NO_CLUSTER
 from jobs.spm.maps.quantities import title_of
@@ -30,7 +30,6 @@ CLASSES = 8
 FEWEST = 25
 """Atoms for whom a histogram is worth drawing."""
 OTHER = "#b0b0b0"
-GRID = "#dddddd"
 _POINTS = 40_000.0
 
 
@@ -189,6 +188,6 @@ def _colour(number: int) -> str:
 
 
 def _finish(axes: Axes) -> None:
-    axes.grid(visible=True, color=GRID)
+    axes.grid(visible=True, color=GRID_COLOUR)
     axes.set_axisbelow(True)
     axes.set_ylim(bottom=0.0)

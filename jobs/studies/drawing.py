@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.descriptors.diffraction.settings import PIXELS
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,6 @@ Floats = NDArray[np.float64]
 
 LINES = (("#2f6db5", "o"), ("#e69f00", "s"), ("#009e73", "^"), ("#cc79a7", "D"))
 """Colour and marker of every class, in the model's order; told apart by colour-blind readers too."""
-GRID = "#dddddd"
 PUBLISHED_FALL = (0.1, 0.2)
 """Lindemann parameters between which the published network's probability falls."""
 PROBABILITY = (-0.03, 1.03)
@@ -135,7 +134,7 @@ def _band(axes: Axes, x: Floats, mean: Floats, spread: Floats, label: str, line:
 
 
 def _finish(axes: Axes) -> None:
-    axes.grid(visible=True, color=GRID)
+    axes.grid(visible=True, color=GRID_COLOUR)
     axes.set_axisbelow(True)
     axes.legend()
 

@@ -140,14 +140,11 @@ def _numbers(axes: Axes, judged: Judged) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Draw the picture that is named first, of the models named after it."""
-    from models.weights_file import WEIGHTS, model_metadata
+    from models.catalogue import shipped_models
 
-    names = arguments[1:] or [
-        folder.name
-        for folder in sorted(WEIGHTS.iterdir())
-        if model_metadata(folder)["architecture"] == "arise"
-    ]
-    judged = [judge(name) for name in names]
+    if not arguments:
+        raise SystemExit("usage: python -m jobs.studies.reliability PICTURE [MODEL …]")
+    judged = [judge(name) for name in arguments[1:] or shipped_models("arise")]
     draw(Path(arguments[0]), judged)
     figures = {
         each.name: {

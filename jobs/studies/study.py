@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobs.options import WEIGHTS
+from models import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from engine.execution import Listener
@@ -23,7 +23,7 @@ class StudyRequest:
 
     quick: bool = False
     """Fewer structures or boxes, and fewer passes."""
-    weights: str = WEIGHTS["arise"]
+    weights: str = DEFAULT_WEIGHTS["arise"]
     seed: int = 0
     file: Path | None = None
     """The structure, where a study does not make its own."""
@@ -36,9 +36,20 @@ class StudyRequest:
         return QUICK_PASSES if self.quick else PASSES
 
     def variant(self, first: str) -> str:
-        """Name files of these settings: `first`, "quick", and the weights where they are not the default."""
-        own = "" if self.weights == WEIGHTS["arise"] else Path(self.weights).name
-        return "-".join(part for part in (first, "quick" if self.quick else "", own) if part)
+        """Name files of these settings: `first`, "quick", and the weights where they are not the default.
+
+        Models that are not shipped are told apart by the beginning of their SHA-256, too.
+        """
+        return "-".join(part for part in (first, "quick" if self.quick else "", self._model) if part)
+
+    @property
+    def _model(self) -> str:
+        from models.weights_file import WEIGHTS, model_digest, model_folder
+
+        folder = model_folder(self.weights).resolve()
+        if folder.parent != WEIGHTS.resolve():
+            return f"{folder.name}-{model_digest(self.weights)[:8]}"
+        return "" if folder.name == DEFAULT_WEIGHTS["arise"] else folder.name
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,6 @@ class TuningSettings:
     """Networks, by validation accuracy, that the second stage ranks (as published)."""
     passes: int = 100
     """Dropout passes per structure in the second stage."""
-    draws: int = 1
-    """Defective variants per structure and kind of defect in the second stage."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,11 @@ def tune_arise(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    common = replace(settings.search, optimisation=settings.training.optimisation)
     place = Workplace(folder / "work", listener)
-    _check_settings(folder / SETTINGS_FILE, _fingerprint(settings.training, common))
+    _check_settings(folder / SETTINGS_FILE, _fingerprint(settings.training, settings.search))
     data = _training_data(place, settings.training.recipe)
-    trials = search(folder, data, common, events)
-    sets = ranking_sets(place, settings.training.recipe.center, settings.draws)
+    trials = search(folder, data, settings.search, settings.training.optimisation, events)
+    sets = ranking_sets(place, settings.training.recipe.center)
     chosen = sorted(trials, key=lambda trial: trial.key)[: settings.best]
     scores: dict[int, Ranked] = {}
     for trial in chosen:

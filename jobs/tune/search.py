@@ -17,13 +17,14 @@ from engine.errors import CrysiftError
 from engine.execution.cluster import LOCAL, Cluster
 from jobs.tune.trials import Trial, network_path, read_trials, write_trial
 from models.training.hyperparameters import Hyperparameters, SearchSpace
-from models.training.train import TrainingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import optuna
     from ray.tune import Callback, ResultGrid
+
+    from models.training.train import TrainingSettings
 
 METRIC = "validation_accuracy"
 STUDY = "crysift"
@@ -32,7 +33,7 @@ _BYTES_PER_TRIAL = 1024**3
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How many networks are trained, and how."""
+    """How many networks are trained, of which kinds, and where."""
 
     trials: int = 50
     """Trainings in all, those of earlier calls included."""
@@ -41,8 +42,6 @@ class SearchSettings:
     seed: int = 42
     """Of the proposals."""
     space: SearchSpace = field(default_factory=SearchSpace)
-    optimisation: TrainingSettings = field(default_factory=TrainingSettings)
-    """What is the same for all trainings; batch and learning rate are the search's."""
     cluster: Cluster = LOCAL
     """A Ray cluster that runs already and sees the folder; by default one is started on this machine."""
 
@@ -58,11 +57,16 @@ class SearchEvents:
 
 
 def search(
-    folder: Path, data: Path, settings: SearchSettings, events: SearchEvents | None = None
+    folder: Path,
+    data: Path,
+    settings: SearchSettings,
+    optimisation: TrainingSettings,
+    events: SearchEvents | None = None,
 ) -> list[Trial]:
     """Train networks until `settings.trials` are finished; returns all, by number.
 
-    `data` is an npz file of `vectors` (N, inputs) and `classes` (N,), which every worker reads. A finished
+    `data` is an npz file of `vectors` (N, inputs) and `classes` (N,), which every worker reads.
+    `optimisation` is the same for all trainings, but for batch and learning rate. A finished
     trial is a file in `folder`: after an interruption the same call trains what is missing, and what is
     proposed rests on all finished trials. No training is stopped early, as in the published search.
     Raises CrysiftError where trainings failed.
@@ -81,7 +85,7 @@ def search(
         _train_trial,
         folder=str(folder.resolve()),
         data=str(data.resolve()),
-        optimisation=settings.optimisation,
+        optimisation=optimisation,
     )
     with _ray(settings), tempfile.TemporaryDirectory(prefix="crysift-tune-") as scratch:
         tuner = tune.Tuner(

@@ -23,7 +23,7 @@ from jobs.bench import BenchmarkSettings
 from jobs.bench.accuracy.answers import WITHOUT_OVITO, WITHOUT_SKLEARN, Asked
 from jobs.bench.accuracy.confusions import confusions_of, most_frequent
 from jobs.bench.accuracy.measure import measure
-from jobs.bench.accuracy.ours import rows_of, shipped_models
+from jobs.bench.accuracy.ours import rows_of
 from jobs.bench.accuracy.published import ARISE, GOALS, PUBLISHED
 from jobs.bench.accuracy.reporting import CONFUSIONS, SCORES, TABLE
 from jobs.bench.accuracy.scores import Score, Verdicts, published_scores, scores_of
@@ -33,6 +33,7 @@ from jobs.bench.readme import main as fill_in
 from jobs.bench.report import BenchmarkReport
 from jobs.cli import app
 from jobs.settings import ExecutionSettings
+from models.catalogue import shipped_models
 from models.prototypes import prototypes
 from models.stage import PredictArise
 from models.training.defects import Defect, defective
@@ -149,6 +150,7 @@ def test_a_table_names_how_many_prototypes_a_method_treats_and_leaves_unmeasured
 
 def test_confusions_are_counted_by_kind_and_added_up_over_kinds() -> None:
     facts = Facts([FCC, FCC, FCC, "C", "C"], [1, 1, 2, 2, 2])
+    assert len(confusions_of("m", facts, [FCC, None, None, "C", None])) == 0
     table = confusions_of("m", facts, [FCC, "CsCl", "CsCl", "C", "BN"])
     rows = table.select(["kind", "prototype", "taken_for", "count", "structures"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
@@ -165,12 +167,13 @@ def test_confusions_are_counted_by_kind_and_added_up_over_kinds() -> None:
 
 
 def test_every_shipped_network_on_soap_vectors_has_a_row_and_names_stay_different(tmp_path: Path) -> None:
-    assert PredictArise.weights in shipped_models()
-    assert "diffraction-single" not in shipped_models()
+    shipped = shipped_models("arise")
+    assert PredictArise.weights in shipped
+    assert "diffraction-single" not in shipped
     one, other = (str(tmp_path / folder / "mine") for folder in ("one", "other"))
     for folder in (one, other):
         shutil.copytree(model_folder(PredictArise.weights), folder)
-    assert list(rows_of([one])) == [*shipped_models(), "mine"]
+    assert list(rows_of([one])) == [*shipped, "mine"]
     with pytest.raises(CrysiftError, match="both be called 'mine'"):
         rows_of([one, other])
     with pytest.raises(CrysiftError, match="reads no SOAP vectors"):

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from inspect import signature
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import duckdb
 import pyarrow.parquet as pq
@@ -82,6 +84,29 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
     assert DEFAULT_STORE == options.DEFAULT_STORE
 
 
+def test_the_words_of_the_command_line_name_the_defaults_of_searches_and_adaptive_passes() -> None:
+    from jobs.commands.tune import tune
+    from jobs.tune.run import EPOCHS, QUICK_EPOCHS, TuningSettings
+    from jobs.tune.search import SearchSettings
+    from models.adaptive import AdaptivePasses
+
+    given = {name: parameter.default for name, parameter in signature(tune).parameters.items()}
+    searching, tuning, adaptive = SearchSettings(), TuningSettings(), AdaptivePasses()
+    assert (given["trials"], given["workers"], given["seed"]) == (
+        searching.trials,
+        searching.workers,
+        searching.seed,
+    )
+    assert (given["best"], given["passes"]) == (tuning.best, tuning.passes)
+    (words,) = (
+        each.show_default for each in get_args(get_type_hints(tune, include_extras=True)["epochs"])[1:]
+    )
+    assert words == f"{EPOCHS}, quick: {QUICK_EPOCHS}"
+    assert tuning.training.optimisation.epochs == EPOCHS
+    (passes,) = get_args(options.Passes)[1:]
+    assert f"adaptive: {adaptive.first:,} to {adaptive.most:,}" in passes.help
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -105,6 +130,13 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         (["predict"], 1, "there is no store"),
         (["query", "SELECT 1"], 1, "there is no store"),
         (["bench", "nothing"], 1, "there is no benchmark 'nothing'"),
+        (["bench", "nothing", "--out", "o"], 1, "there is no benchmark 'nothing'"),
+        (["bench", "soap", "--seed", "-1"], 2, "--seed"),
+        (["bench", "soap", "--weights", "arise"], 1, "--weights changes nothing in `crysift bench soap`"),
+        (["bench", "spm", "--source", "x.cif"], 1, "--source changes nothing in `crysift bench spm`"),
+        (["bench", "map", "-j", "1"], 1, "--workers/-j changes nothing in `crysift bench map`"),
+        (["bench", "accuracy", "--source", "x.cif"], 1, "--source changes nothing"),
+        (["bench", "adaptive", "--store", "s", "--source", "x"], 1, "`crysift bench adaptive` with --store"),
         (["train", "other"], 2, "arise"),
         (["train", "arise", "--no-mask"], 1, "`crysift train arise` does not use"),
         (["train", "diffraction", "--basis", "gto"], 1, "`crysift train diffraction` does not use"),

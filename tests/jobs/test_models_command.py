@@ -22,6 +22,19 @@ def test_models_are_listed_as_json_with_the_default_marked() -> None:
     assert default["classes"] == 108
 
 
+def test_names_and_errors_of_models_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine[bold]").mkdir()
+    (tmp_path / "mine[bold]" / "model.safetensors").write_bytes(b"[/bold] is no model")
+    monkeypatch.setenv("CRYSIFT_MODELS", str(tmp_path))
+    told = CliRunner().invoke(app, ["models", "list"])
+    assert told.exit_code == 0, told.output
+    (row,) = (line for line in told.stdout.splitlines() if line.startswith("mine"))
+    assert row.startswith("mine[bold]")
+    assert "unusable" in row
+
+
 def test_a_file_of_another_network_is_refused_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "other.h5"
     with h5py.File(file, "w") as opened:

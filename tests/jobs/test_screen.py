@@ -1,5 +1,6 @@
 """`crysift screen` and `from jobs import screen`, with the shipped network on real files."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from engine.errors import CrysiftError
 from engine.execution import PartDone, StageFinished
 from jobs import ExecutionSettings, ScreenSettings, screen
+from jobs.cli import app
 from tests.jobs.running import CRYSTALS, Answer, crysift
 
 INLINE = ScreenSettings(execution=ExecutionSettings(executor="inline"))
@@ -60,6 +63,25 @@ def test_a_screening_that_lost_parts_is_completed_with_identical_files(
             path.unlink()
     assert crysift("screen", crystal_files, "--store", store, "--quiet").status == 0
     assert {path: path.read_bytes() for path in store.glob("*/part-*.parquet")} == before
+
+
+def test_adaptive_passes_recognise_the_same_with_fewer_of_them(
+    screened: tuple[Path, Answer], crystal_files: Path, tmp_path: Path
+) -> None:
+    adaptive = ("--passes", "adaptive", "--threshold", "0.1", "--executor", "inline")
+    told = CliRunner().invoke(
+        app, ["screen", str(crystal_files), "--store", str(tmp_path / "store"), *adaptive, "--json"]
+    )
+    assert told.exit_code == 0, told.output
+    found, fixed = json.loads(told.stdout), screened[1].json()
+    assert found["predictions"] == len(CRYSTALS)
+    both = [
+        {row["structure_id"]: row["prototype"] for row in each["most_out_of_distribution"]}
+        for each in (found, fixed)
+    ]
+    assert both[0] == both[1]
+    (table,) = (tmp_path / "store").glob("predictions_arise*")
+    assert max(pq.read_table(table)["n_passes"].to_pylist()) < 1000
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The studies of series of crystals: of what they are made, what they find, and that checks can fail."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,17 +17,20 @@ from pymatgen.core.structure import Structure as PymatgenStructure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 from typer.testing import CliRunner
 
+from engine.errors import CrysiftError
+from engine.execution.events import ignore
 from engine.store import Store
 from jobs.cli import app
 from jobs.settings import ExecutionSettings
 from jobs.studies.arise import bain, out_of_sample, supercells
+from jobs.studies.arise.classify import Classified
 from jobs.studies.arise.document import bain_table, fill_document
 from jobs.studies.arise.studies import STUDIES
 from jobs.studies.arise.unlisted_crystals import UNLISTED
 from jobs.studies.study import StudyRequest
 from models.prototypes import prototypes, titles
 from models.stage import PredictArise
-from models.weights_file import load_model, save_model
+from models.weights_file import load_model, model_digest, model_folder, save_model
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "arise-studies.md"
 NAMES = ("bain-path", "out-of-sample", "supercells")
@@ -76,7 +80,7 @@ def test_a_study_leaves_table_picture_and_report(studied: Path, name: str) -> No
     assert report["passes"] == 100
     assert report["weights"] == PredictArise.weights
     assert report["structures"] == len(rows)
-    assert report["failed"] == 0
+    assert set(rows["status"].to_pylist()) == {"ok"}
     assert set(rows["n_passes"].to_pylist()) == {100}
     assert len(set(rows["structure_id"].to_pylist())) == len(rows)
     with Image.open(studied / name / f"{name}-full-quick.png") as drawn:
@@ -233,6 +237,42 @@ def test_the_smallest_size_is_that_from_which_on_all_are_right() -> None:
     assert [each.atoms for each in supercells.smallest_recognised(rows)] == [128, 4]
 
 
+def test_files_are_named_after_models_that_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(weights: str | Path, *, quick: bool = False) -> str:
+        return StudyRequest(weights=str(weights), quick=quick).variant("full")
+
+    assert named(PredictArise.weights) == named(model_folder(PredictArise.weights)) == "full"
+    assert named("arise") == "full-arise"
+    for folder in ("one/arise", "quick"):
+        shutil.copytree(model_folder("arise"), tmp_path / folder)
+    digest = model_digest("arise")[:8]
+    assert named(tmp_path / "one" / "arise") == f"full-arise-{digest}"
+    assert named(tmp_path / "quick") == f"full-quick-{digest}" != named(PredictArise.weights, quick=True)
+    monkeypatch.chdir(tmp_path / "quick")
+    assert named(".") == f"full-quick-{digest}"
+
+
+def test_a_study_ends_with_the_first_structure_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pa.table(
+        {
+            "structure_id": ["a:1", "a:2", "a:3"],
+            "status": ["ok", "failed", "failed"],
+            "error_message": [None, "no neighbours", "other"],
+        }
+    )
+    answer = Classified(rows, np.empty((3, 0)))
+    monkeypatch.setattr("jobs.studies.arise.classify.classify", lambda *_: answer)
+    with pytest.raises(
+        CrysiftError, match=r"2 of 3 structures of the study bain-path failed.*a:2, with: no n"
+    ):
+        STUDIES[0].run(StudyRequest(quick=True), tmp_path, ExecutionSettings("inline"), ignore)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_another_model_takes_its_place_beside_the_first(studied: Path, tmp_path: Path) -> None:
     model = load_model(PredictArise.weights)
@@ -241,11 +281,12 @@ def test_another_model_takes_its_place_beside_the_first(studied: Path, tmp_path:
     folder = studied / "out-of-sample"
     report = study("out-of-sample", folder, "--weights", str(other))
     assert report["weights"] == str(other)
-    assert (folder / "out-of-sample-full-quick-other.png").is_file()
+    name = f"out-of-sample-full-quick-other-{model_digest(other)[:8]}"
+    assert (folder / f"{name}.png").is_file()
     store = Store.open(str(folder / "store-quick"), create=False)
     assert sorted(table.name for table in store.tables()).count("predictions_arise") == 2
     np.testing.assert_array_equal(
-        pq.read_table(folder / "out-of-sample-full-quick-other.parquet")["mutual_information"],
+        pq.read_table(folder / f"{name}.parquet")["mutual_information"],
         rows_of(studied, "out-of-sample")["mutual_information"],
     )
 

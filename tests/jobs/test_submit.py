@@ -105,6 +105,25 @@ def test_a_token_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         (["query", "SELECT 1", "--store", "/s", "--csv", "a.csv"], 1, "--csv 'a.csv' is relative"),
         (["train", "arise"], 1, "--output 'arise-model' is relative"),
         (["train", "diffraction"], 1, "--output 'diffraction-model' is relative"),
+        (["train", "arise", "-o", "/o", "--add", "a.cif", "--label", "x"], 1, "--add 'a.cif' is relative"),
+        (["train", "arise", "-o", "/o", "--work", "w"], 1, "--work 'w' is relative"),
+        (["train", "arise", "-o", "/o", "--weights", "mine"], 1, "--weights 'mine' is relative"),
+        (["tune", "arise"], 1, "--search 'arise-tuning' is relative"),
+        (["tune", "arise", "--search", "/s", "-o", "best"], 1, "--output 'best' is relative"),
+        (["study", "bragg", "--out", "bragg"], 1, "--out 'bragg' is relative"),
+        (["study", "four-grains", "--out", "/o", "--file", "f.xyz"], 1, "--file 'f.xyz' is relative"),
+        (["bench", "accuracy"], 1, "--out 'accuracy' is relative"),
+        (["bench", "accuracy", "--quick"], 1, "--out 'accuracy-quick' is relative"),
+        (["bench", "soap", "--source", "mine.cif"], 1, "--source 'mine.cif' is relative"),
+        (["map", "--store", "/s", "--pictures", "p"], 1, "--pictures 'p' is relative"),
+        (["similar", "mine.cif", "--store", "/s"], 1, "the file 'mine.cif' is relative"),
+        (["models", "nonsense"], 2, "No such command"),
+        (["models", "import-keras", "w.h5", "-o", "/o"], 1, "the file 'w.h5' is relative"),
+        (["models", "import-keras", "/w.h5", "-o", "o"], 1, "--output 'o' is relative"),
+        (["models", "import-keras", "/w.h5", "-o", "/o", "--labels", "l"], 1, "--labels 'l' is relative"),
+        (["models", "list"], 1, "no Ray dashboard answers"),
+        (["bench", "soap", "--quick"], 1, "no Ray dashboard answers"),
+        (["train", "arise", "-o", "/o", "--add", "mp:", "--label", "x"], 1, "no Ray dashboard answers"),
         (["screen", "nomad:", "--store", "/s", "--filter", KEY], 1, "holds the value of NOMAD_TOKEN"),
         (["screen", "optimade:https://me:secret@host", "--store", "/s"], 1, "a URL with a password"),
         (["status", "--store", "/s"], 1, "no Ray dashboard answers at http://127.0.0.1:1"),
@@ -115,6 +134,7 @@ def test_a_command_that_cannot_work_is_refused_before_anything_is_sent(
 ) -> None:
     monkeypatch.setenv("NOMAD_TOKEN", KEY)
     monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "mine").mkdir()
     ended = crysift("submit", "--address", "http://127.0.0.1:1", "--", *command, cwd=tmp_path)
     assert ended.status == status, ended.err
     assert words in ended.err

@@ -13,6 +13,7 @@ from ase.spacegroup import crystal
 from connectors.settings import SourceSettings
 from engine.errors import CrysiftError
 from engine.structure import Structure, structures_table
+from jobs import additions
 from jobs.additions import read_additions
 from models.prototypes import TABLE_PATH, record_of
 from models.training.additions import prototype_from
@@ -86,8 +87,37 @@ def test_a_column_of_a_parquet_table_tells_the_classes(tmp_path: Path) -> None:
     named = read_additions([str(path)], ["all"], SourceSettings()).prototypes
     assert [each.label for each in named] == ["all", "all"]
     pq.write_table(table, path)
-    with pytest.raises(CrysiftError, match="has no column 'label'"):
+    with pytest.raises(CrysiftError, match="has no column 'label', which tells the classes"):
         read_additions([str(path)], [], SourceSettings())
+    pq.write_table(table.append_column("label", pa.array(["a", "b"])).drop(["source_id"]), path)
+    with pytest.raises(CrysiftError, match="has no column 'source_id', which its structures are told apart"):
+        read_additions([str(path)], [], SourceSettings())
+
+
+def test_a_structure_with_two_labels_is_refused(tmp_path: Path) -> None:
+    table = structures_table([Structure.from_ase(rutile(), "mine", "one")] * 2)
+    path = tmp_path / "classes.parquet"
+    pq.write_table(table.append_column("label", pa.array(["rutile", "fluorite"])), path)
+    with pytest.raises(CrysiftError, match="holds mine:one 2 times"):
+        read_additions([str(path)], [], SourceSettings())
+
+
+def test_more_structures_than_a_class_needs_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(additions, "MAX_STRUCTURES", 1)
+    with pytest.raises(CrysiftError, match="2 structures are more than the 1 that"):
+        read_additions([str(folder)], ["rutile"], SourceSettings())
+
+
+def test_tables_are_named_one_by_one_and_bring_their_labels(tmp_path: Path) -> None:
+    with pytest.raises(CrysiftError, match=r"\*.parquet is no single table: name each file with its own"):
+        read_additions([str(tmp_path / "*.parquet")], [], SourceSettings())
+    with pytest.raises(CrysiftError, match=r"labels of classes.json are in the table itself: leave --label"):
+        read_additions(["x.cif", "classes.json"], ["x"], SourceSettings())
+    (tmp_path / "none.parquet").write_text("no table")
+    with pytest.raises(CrysiftError, match=r"none.parquet cannot be read as a Parquet table"):
+        read_additions([str(tmp_path / "none.parquet")], [], SourceSettings())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import numpy as np
 
 from jobs.bench.accuracy.local_order import METHODS
 from jobs.bench.accuracy.naive_bayes import MODELS
-from jobs.bench.accuracy.ours import verdicts
-from jobs.bench.accuracy.scores import Verdicts
+from jobs.bench.accuracy.scores import Verdicts, verdicts
 from jobs.bench.accuracy.sets import facts_of
 from jobs.bench.accuracy.symmetry import right_groups
 from models.training.symmetry import TOLERANCES

@@ -43,12 +43,15 @@ HEADING = ("prototype", "taken for", "vectors apart", "times", "most with")
 
 
 def confusions_of(model: str, facts: Facts, found: Sequence[str | None]) -> pa.Table:
-    """Count what a model took for something else: `found` (N,) are its classes, in the order of `facts`."""
+    """Count what a model took for something else: `found` (N,) are its classes, in the order of `facts`.
+
+    Structures that failed have no class, and are taken for nothing.
+    """
     asked = Counter(zip(facts.kinds, facts.labels, strict=True))
     wrong = Counter(
-        (kind, label, str(taken))
+        (kind, label, taken)
         for kind, label, taken in zip(facts.kinds, facts.labels, found, strict=True)
-        if taken != label
+        if taken is not None and taken != label
     )
     ordered = sorted(wrong.items(), key=lambda item: (item[0][0], -item[1], item[0][1:]))
     rows = [

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from engine.execution.capacity import available_cores
 from engine.store import Store
 from jobs.bench.accuracy.answers import derive_answers
 from jobs.bench.accuracy.competitors import naive_bayes_verdicts, ovito_verdicts, spglib_verdicts
 from jobs.bench.accuracy.confusions import CONFUSIONS, confusions_of
-from jobs.bench.accuracy.ours import verdicts
 from jobs.bench.accuracy.published import ARISE
 from jobs.bench.accuracy.reporting import Outcome, report_of, write
-from jobs.bench.accuracy.scores import published_scores, scores_of
+from jobs.bench.accuracy.scores import published_scores, scores_of, verdicts
 from jobs.bench.accuracy.sets import facts_of, write_structures
 from jobs.bench.map_vectors import cache_folder
 from jobs.pipeline import recorded_run
@@ -36,7 +35,7 @@ def measure(settings: BenchmarkSettings, chosen: BenchmarkSet, asked: Asked) -> 
     execution = replace(settings.execution, add_table=True)
     record = {"seed": chosen.seed, "draws": chosen.draws, "models": dict(asked.models)}
     with recorded_run(store, "bench accuracy", record, settings.listener) as (run, tell):
-        write_structures(store, chosen, tell, execution.workers or _cores())
+        write_structures(store, chosen, tell, execution.workers or available_cores())
         answers = derive_answers(store, chosen, asked, execution, tell)
         run.finish({"store": store.folder.url, "structures": store.structures.count().rows})
     scores, confusions = score(answers)
@@ -69,7 +68,3 @@ def score(answers: Answers) -> tuple[list[Score], pa.Table]:
 
 def _default_store(chosen: BenchmarkSet) -> str:
     return str(cache_folder() / f"accuracy-seed-{chosen.seed}-draws-{chosen.draws}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

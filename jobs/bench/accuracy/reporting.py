@@ -79,13 +79,17 @@ def _confused(confusions: pa.Table, model: str) -> ReportTable:
 def _remarks(outcome: Outcome, store: Store, seconds: float) -> list[str]:
     counts = store.structures.count()
     return [
-        f"{counts.rows:,} structures: seed {outcome.chosen.seed}, {outcome.chosen.draws} draws of each",
+        f"{counts.rows:,} structures: seed {outcome.chosen.seed}, {_draws(outcome.chosen.draws)} of each",
         "PTM, CNA, Ackland–Jones: mean share of a structure's atoms; all others: share of the structures",
-        f"spglib: {min(outcome.chosen.draws, SYMMETRY_DRAWS)} draw of each",
+        f"spglib: {_draws(min(outcome.chosen.draws, SYMMETRY_DRAWS))} of each",
         "*: of all structures, where what a method cannot treat counts as wrong",
         f"this run: {seconds / 60:.1f} min; {_work_done(store)}",
         *outcome.missing,
     ]
+
+
+def _draws(number: int) -> str:
+    return "1 draw" if number == 1 else f"{number} draws"
 
 
 def _work_done(store: Store) -> str:
@@ -95,7 +99,7 @@ def _work_done(store: Store) -> str:
         for event in run.events():
             if event.get("event") == "PartDone":
                 taken[event["stage"]] += event["seconds"]
-    by_stage = ", ".join(f"{stage} {minutes / 60:.1f}" for stage, minutes in taken.most_common())
+    by_stage = ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in taken.most_common())
     return f"workers in all runs into this store: {taken.total() / 60:.1f} min ({by_stage})"
 
 

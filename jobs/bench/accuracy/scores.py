@@ -70,6 +70,12 @@ class Verdicts:
     counted: Counted = "structures"
 
 
+def verdicts(method: str, facts: Facts, found: Sequence[str | None]) -> Verdicts:
+    """Say which classes (N,) that a method found are the right ones; it can treat every structure."""
+    right = np.array([taken == label for taken, label in zip(found, facts.labels, strict=True)], np.float64)
+    return Verdicts(method, right, np.ones(len(right), np.bool_))
+
+
 def scores_of(facts: Facts, verdicts: Verdicts) -> list[Score]:
     """Accuracies of a method on what it can treat, and starred on everything, unless it can treat all.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 from jobs.spm.maps.palette import colour_of
 from jobs.spm.maps.quantities import OTHER, title_of
 from jobs.studies.arise.bain import BCC, FCC, INDIUM, PROTACTINIUM, lines
@@ -26,7 +26,6 @@ DOUBTS = {
 }
 RARE = 0.005
 """Classes with a smaller share of the cells have one colour."""
-GRID = "#dddddd"
 SHORT = {PROTACTINIUM: "α-Pa", BCC: "bcc", FCC: "fcc", INDIUM: "In"}
 
 
@@ -137,7 +136,7 @@ def _mark(axes: Axes, *, names: bool) -> None:
                 SHORT[label], (ratio, 1.0), (0, 2), xycoords=("data", "axes fraction"),
                 textcoords="offset points", ha="center", va="bottom", fontsize=8,
             )  # fmt: skip
-    axes.grid(visible=True, color=GRID)
+    axes.grid(visible=True, color=GRID_COLOUR)
     axes.set_axisbelow(True)
 
 

@@ -82,7 +82,7 @@ def classify(
     ids = [structure.structure_id for structure in structures]
     vectors = result.tables["features_soap"].scan(["structure_id", "vector"]).to_table()
     return Classified(
-        _in_order(result.predictions([*SAID, "representation"]), ids),
+        _in_order(result.predictions([*SAID, "error_message", "representation"]), ids),
         _lists(_in_order(vectors, ids)["vector"]),
     )
 

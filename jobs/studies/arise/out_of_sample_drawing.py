@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 from jobs.spm.maps.quantities import title_of
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ SHOWN = 3
 """Candidates of each crystal."""
 BAR = 0.26
 KIN, OTHER, RANGE = "#2f6db5", "#b8b8b8", "#e6ddc4"
-GRID = "#dddddd"
 LONGEST = 34
 """Letters of a title."""
 
@@ -48,7 +47,7 @@ def draw(path: Path, rows: pa.Table) -> None:
         _draw_measure(score, crystals, known, "ood_score", "out-of-distribution\nscore")
         score.axvline(1.0, color="black", linestyle=":", linewidth=0.9)
         for axes in (candidates, doubt, score):
-            axes.grid(visible=True, axis="x", color=GRID)
+            axes.grid(visible=True, axis="x", color=GRID_COLOUR)
             axes.set_axisbelow(True)
 
 

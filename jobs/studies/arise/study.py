@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.errors import CrysiftError
@@ -48,18 +49,22 @@ class SeriesStudy:
     def run(
         self, request: StudyRequest, folder: Path, execution: ExecutionSettings, listener: Listener
     ) -> StudyReport:
-        """Classify the series; write table, picture, report and store into the folder."""
+        """Classify the series; write table, picture, report and store into the folder.
+
+        Raises CrysiftError where the request is of no use to the study, and where a structure fails.
+        """
         from jobs.studies.arise.classify import classify
 
         self._refuse(request)
         structures = self.structures(request.quick)
-        rows = self.tabulate(structures, classify(structures, folder, request, execution, listener))
-        failed = sum(status != "ok" for status in rows["status"].to_pylist())
+        classified = classify(structures, folder, request, execution, listener)
+        self._refuse_failed(classified.predictions, folder)
+        rows = self.tabulate(structures, classified)
         report = StudyReport(
             study=self,
             request=request,
-            counted=f"{len(structures):,} structures, {failed:,} of which failed",
-            facts={"structures": len(structures), "failed": failed},
+            counted=f"{len(structures):,} structures",
+            facts={"structures": len(structures)},
             checks=self.checks(rows),
         )
         stem = folder / f"{self.name}-{request.variant('full')}"
@@ -77,6 +82,15 @@ class SeriesStudy:
         if request.mode is not None:
             raise CrysiftError(
                 f"the study {self.name} cuts no structure into boxes: leave --mode {request.mode} out"
+            )
+
+    def _refuse_failed(self, predictions: pa.Table, folder: Path) -> None:
+        failed = predictions.filter(pc.not_equal(predictions["status"], "ok"))
+        if len(failed):
+            raise CrysiftError(
+                f"{len(failed):,} of {len(predictions):,} structures of the study {self.name} failed, the "
+                f"first, {failed['structure_id'][0]}, with: {failed['error_message'][0]}; the study needs "
+                f"all of them, and {folder} keeps what failed: do it again in another folder"
             )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.picture import picture
+from jobs.picture import GRID_COLOUR, picture
 from jobs.studies.arise.supercells import TRAINED_FROM, smallest_recognised
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ FAMILIES = {
 }
 """Colour and marker of each family of prototypes; told apart by colour-blind readers too."""
 TITLES = {"2d": "two-\ndimensional"}
-GRID = "#dddddd"
 EDGES = np.geomspace(2.0, 2048.0, 11)
 """Of the bins in atoms: factors of two."""
 
@@ -45,7 +44,7 @@ def draw(path: Path, rows: pa.Table) -> None:
             axes.set(xscale="log", xlabel="atoms in the cluster")
             axes.axvline(TRAINED_FROM, color="black", linestyle=":", linewidth=0.9)
         for axes in (descriptor, hidden, share, smallest):
-            axes.grid(visible=True, color=GRID)
+            axes.grid(visible=True, color=GRID_COLOUR)
             axes.set_axisbelow(True)
         figure.legend(
             *descriptor.get_legend_handles_labels(), loc="outside upper center", ncols=5, frameon=False

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SHOWN = 6
 """Classes with the largest mean probability that a profile shows."""
-GRID_COLOUR = "#dddddd"
 SIZE = (8.0, 4.6)
 
 
@@ -39,7 +38,7 @@ def draw_maps(path: Path, field: Field) -> None:
 
 def draw_profile(path: Path, known: System, field: Field) -> None:
     """Draw the probabilities of the most probable classes and the mutual information along a rod."""
-    from jobs.picture import picture
+    from jobs.picture import GRID_COLOUR, picture
 
     axis = field.grid.strided.index(True)
     along = field.grid.centers(field.grid.indices())[:, axis]

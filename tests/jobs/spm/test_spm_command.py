@@ -76,6 +76,19 @@ def test_what_it_will_take_is_said_first_and_what_was_found_at_the_end(
     assert verified.status == 0, verified.out + verified.err
 
 
+def test_a_refined_map_of_adaptive_passes_has_both_halves(rod_file: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    asked = ("--stride", "1", "--box", "10", "--axes", "1", "--passes", "adaptive", "--executor", "inline")
+    told = here("spm", rod_file, *asked, "--refine", "--store", store, "--json")
+    assert told.status == 0, told.err
+    assert told.json()["fraction_evaluated"] < 1.0
+    rows = here("query", "SELECT prototype, n_passes FROM spm_grid", "--store", store, "--json").json()
+    assert {"fcc_Cu_A_cF4_225_a", "bcc_W_A_cI2_229_a"} <= {row["prototype"] for row in rows}
+    passes = [row["n_passes"] for row in rows if row["n_passes"]]
+    assert min(passes) == 32
+    assert max(passes) <= 1000
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
