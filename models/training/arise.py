@@ -56,7 +56,13 @@ them the temperature is fitted."""
 
 PRISTINE = Recipe(pieces=48)
 """The recipe of the shipped `arise`: pristine structures only."""
-ROBUST = Recipe(grid=replace(Recipe().grid, cutoffs=(4.0,)), draws=120, distorted=0.7, undisturbed=0.2)
+ROBUST = replace(
+    PRISTINE,
+    grid=replace(PRISTINE.grid, cutoffs=(4.0,)),
+    draws=120,
+    distorted=0.7,
+    undisturbed=0.2,
+)
 """The recipe of the shipped `arise-robust`: pristine structures, distorted and defective ones."""
 RECIPES = {"pristine": PRISTINE, "robust": ROBUST}
 """By the names that `crysift train arise --recipe` takes."""

@@ -32,6 +32,9 @@ MOST_VALUES = 3
 MIXED_SHARE = 3
 """Of the base's vectors with mixed scales, one in so many."""
 
+MOST_PIECES = 4
+"""Pieces of every prototype."""
+
 
 @dataclass(frozen=True)
 class ExtensionSettings:
@@ -101,7 +104,7 @@ def extend_arise(
 
 
 def rehearsal(base: Model) -> Recipe:
-    """The recipe that the base was trained by, with fewer points of the grid.
+    """The recipe that the base was trained by, with fewer points of the grid and fewer pieces.
 
     A model that does not tell its recipe is taken for one of pristine structures.
     """
@@ -117,7 +120,7 @@ def rehearsal(base: Model) -> Recipe:
         mixed=grid.mixed // MIXED_SHARE,
         mixed_scales=grid.mixed_scales or grid.scales,
     )
-    return replace(recipe, grid=thinned)
+    return replace(recipe, grid=thinned, pieces=min(recipe.pieces, MOST_PIECES))
 
 
 def _recipe(told: dict[str, Any]) -> Recipe:

@@ -126,7 +126,8 @@ def test_shipped_models_are_of_their_recipes_and_can_be_extended(name: str, reci
     model = load_model(name)
     assert model.card["settings"]["recipe"] == json.loads(json.dumps(asdict(recipe)))
     rehearsed = rehearsal(model)
-    assert replace(rehearsed, grid=recipe.grid) == recipe
+    assert replace(rehearsed, grid=recipe.grid, pieces=recipe.pieces) == recipe
+    assert rehearsed.pieces < recipe.pieces
     assert rehearsed.grid.size < recipe.grid.size / 2
 
 
