@@ -104,7 +104,7 @@ def test_checks_of_the_bain_path_fail_for_other_answers(studied: Path) -> None:
     rows = rows_of(studied, "bain-path")
     moved = with_values(rows, "prototype", ["CsCl"] * len(rows))
     assert [check.holds for check in bain.checks(moved)][:4] == [False] * 4
-    certain = with_values(rows, "mutual_information", 1.0 - rows["mutual_information"].to_numpy())
+    certain = with_values(rows, "mutual_information", -rows["mutual_information"].to_numpy())
     before, after = (bain.checks(each)[4] for each in (rows, certain))
     assert after.value == pytest.approx(1.0 - before.value, abs=1e-6)
     assert after.holds is False

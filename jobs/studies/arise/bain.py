@@ -27,8 +27,11 @@ SOURCE = "bain-path"
 SMALLEST, LARGEST = 300, 600
 """Of a and c, hundredths of an Å."""
 STEP, QUICK_STEP = 5, 20
-ON_LINE, OFF_LINE = 0.01, 0.05
-"""A cell is on a line of constant c/a up to the first relative difference, and off it from the second on."""
+ON_LINE, OFF_LINE = 0.01, 0.1
+"""A cell is on a line of constant c/a up to the first relative difference, and off it from the second on.
+
+Between them lie crystals of the same type at other lattice parameters, which `arise-robust` knows, too.
+"""
 FCC, BCC = "fcc_Cu_A_cF4_225_a", "bcc_W_A_cI2_229_a"
 INDIUM, PROTACTINIUM = "bctIn_In_A_tI2_139_a", "bctAlphaPa_Pa_A_tI2_139_a"
 
@@ -98,7 +101,9 @@ def checks(rows: pa.Table) -> list[Check]:
         found.append(Check(finding, float(right.mean()), 1.0))
     near = np.any([on_line(ratios, ratio) for ratio in lines().values()], axis=0)
     far = np.all([np.abs(ratios / ratio - 1.0) >= OFF_LINE for ratio in lines().values()], axis=0)
-    words = f"separation of {int(far.sum()):,} cells at least 5 % off all four lines from {int(near.sum()):,}"
+    words = (
+        f"separation of {int(far.sum()):,} cells at least 10 % off all four lines from {int(near.sum()):,}"
+    )
     area = separation(doubt[far], doubt[near])
     found.append(Check(f"mutual information: {words} on them", area, 0.9))
     scores = rows["ood_score"].to_numpy()

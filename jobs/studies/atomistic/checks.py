@@ -47,7 +47,8 @@ def only_there(known: System, field: Field, grain: int, at_least: float) -> Chec
 def in_doubt_at_boundaries(known: System, field: Field, at_least: float | None = 0.9) -> list[Check]:
     """How well measures of doubt tell boxes on boundaries from boxes inside grains.
 
-    The check is of the mutual information; the other measures are stated beside it.
+    The check is of the out-of-distribution score; the other measures are stated beside it. A network that was
+    trained on disorder is seldom in doubt which class it is nearest to, but it tells how far that is.
     """
     truth = box_truth(known, field.grid)
     classified = field.classified[0]
@@ -57,7 +58,7 @@ def in_doubt_at_boundaries(known: System, field: Field, at_least: float | None =
     for name, words in DOUBTS.items():
         values = getattr(field, name)[0]
         area = separation(values[boundary], values[interior])
-        limit = at_least if name == "mutual_information" else None
+        limit = at_least if name == "ood_score" else None
         checks.append(Check(f"{words}: separation of {sizes}", area, limit))
         ratio = _mean(values[boundary]) / _mean(values[interior])
         checks.append(Check(f"{words}: mean at boundaries / mean inside", ratio))
