@@ -22,6 +22,12 @@ from engine.errors import CrysiftError
 from engine.markdown import markdown_table
 
 DETECTORS = ("ood_score", "mutual_information", "predictive_entropy", "variation_ratio")
+KNOWN = {
+    "mild": "mild defects",
+    "strong": "strong defects",
+    "distorted": "other lattice parameters and free coordinates",
+}
+"""Known structures that unknown prototypes are told from, by their names in the card, and what they have."""
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> str:
@@ -90,11 +96,11 @@ def _percent(share: float) -> str:
 
 
 def _detection_table(results: Mapping[str, Any]) -> str:
-    rows = [
-        (f"`{score}`", *(_detection(results["detection"][score][side]) for side in ("mild", "strong")))
-        for score in DETECTORS
-    ]
-    return markdown_table(("score", "AUROC, false alarms: mild defects", "strong defects"), rows)
+    table = results["detection"]
+    sides = [side for side in KNOWN if side in table[DETECTORS[0]]]
+    rows = [(f"`{score}`", *(_detection(table[score][side]) for side in sides)) for score in DETECTORS]
+    first, *others = (KNOWN[side] for side in sides)
+    return markdown_table(("score", f"AUROC, false alarms: {first}", *others), rows)
 
 
 def _number(value: float) -> str:
