@@ -177,7 +177,7 @@ def test_refinement_of_the_published_polycrystal_agrees_with_its_full_map(
     # shared sums of another block differ by their tolerance, which decides where two classes are as likely
     assert (classes[0] == classes[1]).mean() > (0.995 if mode == "exact" else 0.99)
     difference = np.abs(maps[0].mutual_information - maps[1].mutual_information)
-    assert np.nanmean(difference) < 0.005
+    assert np.nanmean(difference) < (0.005 if mode == "exact" else 0.02)
 
 
 def test_another_grid_or_mode_is_kept_apart(rod: tuple[Store, SpmTables], tmp_path: Path) -> None:
