@@ -175,7 +175,7 @@ def test_refinement_of_the_published_polycrystal_agrees_with_its_full_map(
     maps = [read_field(tables.grid, tables.geometry) for tables in (full, fine)]
     classes = [np.array([*each.labels, ""], object)[each.prototype] for each in maps]
     # shared sums of another block differ by their tolerance, which decides where two classes are as likely
-    assert (classes[0] == classes[1]).mean() > (0.995 if mode == "exact" else 0.99)
+    assert (classes[0] == classes[1]).mean() > (0.995 if mode == "exact" else 0.98)
     difference = np.abs(maps[0].mutual_information - maps[1].mutual_information)
     assert np.nanmean(difference) < (0.005 if mode == "exact" else 0.02)
 
