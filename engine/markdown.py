@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def markdown_table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -10,3 +10,11 @@ def markdown_table(heading: Iterable[str], rows: Iterable[Iterable[str]]) -> str
     first = list(heading)
     lines = [first, ["---"] * len(first), *map(list, rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullet_list(values: Mapping[str, object]) -> str:
+    """Lay out names and values as a list; those of a sequence stand one after the other."""
+    return "\n".join(
+        f"* {name}: {', '.join(map(str, value)) if isinstance(value, tuple | list) else value}"
+        for name, value in values.items()
+    )

@@ -140,11 +140,7 @@ def calibrate(
         torch.from_numpy(reference.directions),
     )
     hosts = [host for host in defect_hosts(known) if host.source_id.endswith(SMALLEST)]
-    disordered = [
-        structure
-        for kind in BENCHMARK_DEFECTS
-        for structure in defective(hosts, kind, 1, CALIBRATION_SEED, known)
-    ]
+    disordered = _defective(hosts, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED, known)
     confidence = fitted_confidence(
         model.network,
         place.central_vectors("confidence", disordered, center),
@@ -204,8 +200,10 @@ def _calibration_structures(of: Sequence[Prototype], distortion: Distortion) -> 
                 yield variant(host, kind, d_nn, draw, CALIBRATION_SEED)
 
 
-def _defective(of: Sequence[Prototype], kinds: Iterable[Defect], draws: int, seed: int) -> list[Structure]:
-    hosts = defect_hosts(of)
+def _defective(
+    hosts: Sequence[Structure], kinds: Iterable[Defect], draws: int, seed: int, of: Sequence[Prototype]
+) -> list[Structure]:
+    """Variants of all hosts, which are made `of` prototypes, with one kind of defect after the other."""
     return [structure for kind in kinds for structure in defective(hosts, kind, draws, seed, of)]
 
 
@@ -240,17 +238,17 @@ def _results(
 ) -> dict[str, Any]:
     """Accuracies, calibration and the comparison of out-of-distribution scores."""
     of, center = prototypes(), settings.recipe.center
-    pristine = pristine_structures(of)
+    pristine, hosts = pristine_structures(of), defect_hosts(of)
     tests = [("pristine", place.central_vectors("test-pristine", pristine, center), classes_of(pristine))]
     crystals = _distorted_crystals(of)
     other = place.central_vectors("test-distorted", crystals, center)
     tests.append((f"crystals of {USUAL_DISTORTION}", other, classes_of(crystals)))
     for kind in BENCHMARK_DEFECTS:
-        structures = _defective(of, [kind], settings.draws, TEST_SEED)
+        structures = _defective(hosts, [kind], settings.draws, TEST_SEED, of)
         vectors = place.central_vectors(f"test-{kind.name}", structures, center)
         tests.append((str(kind), vectors, classes_of(structures)))
     mild_and_strong = {
-        name: place.central_vectors(name, _defective(of, kinds, 1, DETECTION_SEED), center)
+        name: place.central_vectors(name, _defective(hosts, kinds, 1, DETECTION_SEED, of), center)
         for name, kinds in (("mild", MILD_DEFECTS), ("strong", STRONG_DEFECTS))
     }
     known = {**mild_and_strong, "distorted": other}

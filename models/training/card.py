@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.markdown import markdown_table
+from engine.markdown import bullet_list, markdown_table
 from models.convnet import ConvNet
 from models.network import Perceptron
 from models.training.distortions import Distortion
@@ -146,10 +146,13 @@ At a threshold α every class gives about a share α of false alarms over this m
 """
 
 
-def write_model(model: Model, folder: Path) -> Model:
-    """Write weights, calibration and model card into `folder`; returns the model as `load_model` reads it."""
+def write_model(model: Model, folder: Path, text: str | None = None) -> Model:
+    """Write weights, calibration and model card into `folder`; returns the model as `load_model` reads it.
+
+    `text` is the card; None is that of a network trained here.
+    """
     save_model(model, folder)
-    (folder / CARD_FILE).write_text(card_text(model), encoding="utf-8")
+    (folder / CARD_FILE).write_text(card_text(model) if text is None else text, encoding="utf-8")
     return load_model(folder)
 
 
@@ -197,7 +200,7 @@ def _of_arise(network: Perceptron, card: dict[str, Any]) -> dict[str, Any]:
         "layers": " → ".join(map(str, network.shape.widths)),
         "defects": _defects(recipe),
         "pieces": _pieces(recipe),
-        "settings": _settings({**recipe["grid"], **settings["optimisation"]}),
+        "settings": bullet_list({**recipe["grid"], **settings["optimisation"]}),
         "draws": settings["draws"],
         "accuracies": _accuracies(card["results"]["accuracies"]),
         "bins": calibration["bins"],
@@ -265,7 +268,7 @@ def _of_diffraction(model: Model, network: ConvNet, card: dict[str, Any]) -> dic
         "descriptions": card["pristine_structures"] // card["crystals"],
         "difference": card["largest_difference"],
         "crystals": card["crystals"],
-        "settings": _settings({**settings["optimisation"], "diffuse_light": settings["diffuse_light"]}),
+        "settings": bullet_list({**settings["optimisation"], "diffuse_light": settings["diffuse_light"]}),
         "light": _light(settings["diffuse_light"]),
         "right": right,
         "published": total,
@@ -310,13 +313,6 @@ def _mistakes(judged: dict[str, dict[str, Any]]) -> str:
         if verdict["mistakes"]
     ]
     return "\n".join(["Taken for another structure, by element:", "", *told]) if told else "No mistake."
-
-
-def _settings(settings: dict[str, Any]) -> str:
-    return "\n".join(
-        f"* {name}: {', '.join(map(str, value)) if isinstance(value, tuple | list) else value}"
-        for name, value in settings.items()
-    )
 
 
 def _accuracies(accuracies: dict[str, float]) -> str:

@@ -150,14 +150,20 @@ def _still_of_its_class(candidate: Prototype, prototype: Prototype) -> bool:
     vectors, labels = _class_vectors()
     vector = _crystal_vector(candidate)
     others = np.linalg.norm(vectors[labels != prototype.label] - vector, axis=1)
-    return bool(2.0 * others.min() > np.linalg.norm(_crystal_vector(prototype) - vector))
+    return bool(2.0 * others.min() > np.linalg.norm(_own_vector(prototype) - vector))
 
 
 @lru_cache(maxsize=1)
 def _class_vectors() -> tuple[Floats, NDArray[np.str_]]:
     """Vectors (108, 316), of length one, of the 108 as they are, and their labels."""
     known = prototypes()
-    return np.array([_crystal_vector(prototype) for prototype in known]), np.array([p.label for p in known])
+    return np.array([_own_vector(prototype) for prototype in known]), np.array([p.label for p in known])
+
+
+@lru_cache(maxsize=1024)
+def _own_vector(prototype: Prototype) -> Floats:
+    """The vector of a prototype that many crystals are compared with."""
+    return _crystal_vector(prototype)
 
 
 def _crystal_vector(prototype: Prototype) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.markdown import markdown_table
+from engine.markdown import bullet_list, markdown_table
 from models.network import Perceptron
 from models.training.defects import Defect
 from models.weights_file import Model
@@ -121,7 +121,4 @@ def _settings(settings: dict[str, Any], recipe: dict[str, Any]) -> str:
         values["defective variants per structure"] = (
             f"{settings['draws']}, of new classes {settings['draws_of_new']}"
         )
-    return "\n".join(
-        f"* {name}: {', '.join(map(str, value)) if isinstance(value, tuple | list) else value}"
-        for name, value in values.items()
-    )
+    return bullet_list(values)

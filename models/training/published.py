@@ -18,11 +18,11 @@ from models.confidence import Confidence
 from models.keras import TABLE_1, KerasPerceptron, perceptron, read_keras
 from models.prototypes import prototypes
 from models.training.arise import calibrate, features_of, reference_of
-from models.training.card import versions
+from models.training.card import versions, write_model
 from models.training.grid import GridSettings
 from models.training.recipe import Recipe, Workplace
 from models.training.train import plain_logits
-from models.weights_file import CARD_FILE, Model, load_model, save_model
+from models.weights_file import Model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,8 @@ def import_keras(
     )
     model = calibrate(model, place.folder, listener)
     card = {**model.card, "fitted_temperature": model.confidence.temperature}
-    return _write(replace(model, confidence=Confidence(), card=card), folder)
+    model = replace(model, confidence=Confidence(), card=card)
+    return write_model(model, folder, card_text(model))
 
 
 def class_places(labels: Sequence[str]) -> list[int]:
@@ -203,9 +204,3 @@ def card_text(model: Model) -> str:
         temperature=f"{card['fitted_temperature']:.3f}",
         versions=", ".join(f"{name} {version}" for name, version in card["versions"].items()),
     )
-
-
-def _write(model: Model, folder: Path) -> Model:
-    save_model(model, folder)
-    (folder / CARD_FILE).write_text(card_text(model), encoding="utf-8")
-    return load_model(folder)

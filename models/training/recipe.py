@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.descriptors.soap import SOAP_WIDTH
 from engine.errors import CrysiftError
 from engine.execution.events import Listener, ignore
 from engine.structure import Structure
@@ -167,7 +168,9 @@ class Workplace:
         pristine, variants = pristine_structures(of), list(recipe.variants(of))
         pieces = pieces_of(of, recipe.pieces, SEED)
         further = [
-            self.vectors(name, structures, grid) if structures else np.empty((0, grid.size, 316), np.float32)
+            self.vectors(name, structures, grid)
+            if structures
+            else np.empty((0, grid.size, SOAP_WIDTH), np.float32)
             for name, structures, grid in (
                 ("pieces", pieces, recipe.grid_of_pieces),
                 ("variants", variants, recipe.center),
