@@ -1,4 +1,4 @@
-"""The error a user can mend."""
+"""The error a user can mend, and the check that raises it most often."""
 
 
 class CrysiftError(Exception):
@@ -6,3 +6,9 @@ class CrysiftError(Exception):
 
     The command line prints it without a traceback; every other exception is a defect of the program.
     """
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Raise CrysiftError where `value` of what is called `name` is not in [low, high]."""
+    if not low <= value <= high:
+        raise CrysiftError(f"{name} = {value:g} is outside [{low:g}, {high:g}]")

@@ -1,4 +1,4 @@
-"""Tables in Markdown, as documents and model cards have them."""
+"""Tables and lists in Markdown, as documents and model cards have them."""
 
 from __future__ import annotations
 

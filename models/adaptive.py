@@ -36,7 +36,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.errors import CrysiftError
+from engine.errors import check_between
 from models.confidence import Confidence
 from models.dropout import Sums, Uncertainty
 from models.network import Perceptron
@@ -69,13 +69,13 @@ class AdaptivePasses:
 
     def __post_init__(self) -> None:
         """Raise CrysiftError for settings out of range."""
-        _check("first", self.first, 2, MAX_PASSES)
-        _check("most", self.most, self.first, MAX_PASSES)
-        _check("risk", self.risk, 1e-9, 0.5)
-        _check("tie", self.tie, 0.0, 1.0)
-        _check("margin", self.margin, 0.0, 1.0)
+        check_between("adaptive passes: first", self.first, 2, MAX_PASSES)
+        check_between("adaptive passes: most", self.most, self.first, MAX_PASSES)
+        check_between("adaptive passes: risk", self.risk, 1e-9, 0.5)
+        check_between("adaptive passes: tie", self.tie, 0.0, 1.0)
+        check_between("adaptive passes: margin", self.margin, 0.0, 1.0)
         if self.threshold is not None:
-            _check("threshold", self.threshold, 1e-9, 100.0)
+            check_between("adaptive passes: threshold", self.threshold, 1e-9, 100.0)
 
     def settings(self, of_model: Confidence) -> dict[str, float]:
         """Return all that determines the numbers as JSON values."""
@@ -199,8 +199,3 @@ class Decisions:
             clear | (of_information < self._margin)
         )
         return settled
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise CrysiftError(f"adaptive passes: {name} = {value:g} is outside [{low:g}, {high:g}]")

@@ -10,7 +10,15 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from engine.errors import CrysiftError
-from models.weights_file import MODEL_FILE, WEIGHTS, model_libraries, model_metadata
+from models.weights_file import (
+    MODEL_FILE,
+    WEIGHTS,
+    model_confidence,
+    model_digest,
+    model_libraries,
+    model_metadata,
+    model_shape,
+)
 
 
 @dataclass(frozen=True)
@@ -43,9 +51,11 @@ def shipped_models(architecture: str) -> list[str]:
 
 
 def model_entry(folder: Path) -> ModelEntry:
-    """Read what the head of a model's file says."""
+    """Read what the head of a model's file says, and check that what uses the model could read it, too."""
     try:
         metadata = model_metadata(folder)
+        for needed in (model_shape, model_confidence, model_digest):
+            needed(folder)
         return ModelEntry(
             name=folder.name,
             folder=folder,
@@ -54,7 +64,7 @@ def model_entry(folder: Path) -> ModelEntry:
             parameters=_parameters(folder / MODEL_FILE),
             features=metadata["features"],
         )
-    except (CrysiftError, OSError, KeyError, ValueError, SafetensorError) as error:
+    except (CrysiftError, OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         return ModelEntry(folder.name, folder, "", 0, 0, {}, str(error))
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.descriptors.diffraction.stage import IMAGE_TYPE
-from engine.errors import CrysiftError
+from engine.errors import CrysiftError, check_between
 from engine.schema import (
     BOX_FACTS,
     CANDIDATES,
@@ -70,10 +70,10 @@ class PredictStage(Stage):
 
     def __post_init__(self) -> None:
         if isinstance(self.passes, int):
-            _check("passes", self.passes, 1, 1_000_000)
-        _check("seed", self.seed, 0, 2**63 - 1)
-        _check("top", self.top, 1, 1000)
-        _check("alpha", self.alpha, 0.0, 1.0)
+            check_between("prediction setting passes", self.passes, 1, 1_000_000)
+        check_between("prediction setting seed", self.seed, 0, 2**63 - 1)
+        check_between("prediction setting top", self.top, 1, 1000)
+        check_between("prediction setting alpha", self.alpha, 0.0, 1.0)
 
     @property
     def reads(self) -> pa.Schema:
@@ -249,11 +249,6 @@ PREDICTIONS: dict[str, type[PredictStage]] = {
 
 
 _STATUS = ("structure_id", "status", *(field.name for field in ERROR_COLUMNS))
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise CrysiftError(f"prediction setting {name} = {value:g} is outside [{low:g}, {high:g}]")
 
 
 def _class_columns(result: Uncertainty, labels: tuple[str, ...], top: int) -> dict[str, pa.Array]:

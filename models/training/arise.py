@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engine.errors import check_between
 from engine.execution.events import Listener, ignore
 from engine.structure import Structure
 from models.inference import representations
 from models.network import Network, Perceptron, PerceptronShape
 from models.ood import Reference, directions, nearest_direction
 from models.prototypes import Prototype, class_prototypes, prototypes
+from models.sampled_networks import check_passes
 from models.training.calibration import calibration_figures, fitted_confidence
 from models.training.card import versions, write_model
 from models.training.defects import BENCHMARK_DEFECTS, Defect, defective, nearest_neighbor_distances, variant
@@ -35,7 +37,7 @@ from models.training.evaluate import (
     plain_accuracy,
 )
 from models.training.grid import GridSettings
-from models.training.recipe import Recipe, TrainingVectors, Workplace, classes_of
+from models.training.recipe import MOST, Recipe, TrainingVectors, Workplace, classes_of
 from models.training.replicas import defect_hosts, name_of, pristine_structures
 from models.training.train import EpochListener, Trained, TrainingSettings, train
 from models.training.unknowns import unknown_prototypes
@@ -59,9 +61,10 @@ PRISTINE = Recipe(pieces=48)
 ROBUST = replace(
     PRISTINE,
     grid=replace(PRISTINE.grid, cutoffs=(4.0,)),
-    draws=120,
+    draws=160,
     distorted=0.7,
     undisturbed=0.2,
+    only_vacant=0.25,
 )
 """The recipe of the shipped `arise-robust`: pristine structures, distorted and defective ones."""
 RECIPES = {"pristine": PRISTINE, "robust": ROBUST}
@@ -80,6 +83,10 @@ class AriseTraining:
     more."""
     passes: int = 1000
     """Dropout passes per structure in the evaluation."""
+
+    def __post_init__(self) -> None:
+        check_between("evaluation: draws", self.draws, 1, MOST)
+        check_passes(self.passes)
 
 
 def train_arise(

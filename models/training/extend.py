@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.errors import check_between
 from engine.execution.events import Listener, ignore
 from models.network import Perceptron
 from models.prototypes import Prototype, class_prototypes, record_of
+from models.sampled_networks import check_passes
 from models.training.additions import Addition, extensible
 from models.training.arise import calibrate, center_of, reference_of
 from models.training.before_after import Judged, judge, overall, validation_set
@@ -22,7 +24,7 @@ from models.training.card import versions, write_model
 from models.training.defects import Defect
 from models.training.distortions import Distortion
 from models.training.grid import GridSettings
-from models.training.recipe import Recipe, TrainingVectors, Workplace
+from models.training.recipe import MOST, Recipe, TrainingVectors, Workplace
 from models.training.train import EpochListener, Trained, TrainingSettings, train
 from models.weights_file import Model
 
@@ -53,6 +55,13 @@ class ExtensionSettings:
     """Likewise of the new classes, which are fewer."""
     passes: int = 200
     """Dropout passes per structure in the validation."""
+
+    def __post_init__(self) -> None:
+        for draws in ("draws", "draws_of_new"):
+            check_between(f"extension: {draws}", getattr(self, draws), 0, MOST)
+        for draws in ("validation_draws", "validation_draws_of_new"):
+            check_between(f"extension: {draws}", getattr(self, draws), 1, MOST)
+        check_passes(self.passes)
 
 
 def extend_arise(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.columns import StructureColumns
 from engine.descriptors.soap import SOAP_WIDTH, SmearedSoapSettings, compile_kernel, soap_vector
+from engine.errors import CrysiftError, check_between
 from engine.execution.events import Listener, ignore
 from engine.schema import STATUS_COLUMNS, STATUS_OK, STRUCTURE_ID, STRUCTURES
 from engine.stage import BatchFunction, Stage
@@ -24,6 +25,8 @@ from models.training.vectors import stage_vectors
 
 PAIRS_PER_PART = 5e7
 """Neighbour pairs, summed over structures and grid points: a few seconds of work."""
+MOST_MIXED = 10_000
+"""Vectors of one structure whose pairs of species have scales of their own."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,15 @@ class GridSettings:
     d_NN(α, β) by itself, and far where a pair has neighbours at several distances."""
     mixed_scales: tuple[float, ...] = ()
     """What the scales of the pairs are drawn from; `scales`, where there is none."""
+
+    def __post_init__(self) -> None:
+        for dimension in ("cutoffs", "sigmas", "scales", "smearings"):
+            if not getattr(self, dimension):
+                raise CrysiftError(f"descriptor grid: there are no {dimension}: name at least one value")
+        check_between("descriptor grid: mixed", self.mixed, 0, MOST_MIXED)
+        for scale in self.mixed_scales:
+            SmearedSoapSettings(scale=scale)  # settings check themselves, as those of the points do
+        _ = self.points
 
     @cached_property
     def points(self) -> tuple[SmearedSoapSettings, ...]:
@@ -75,7 +87,7 @@ class GridStage(Stage):
 
     name: ClassVar[str] = "features_grid"
     source: ClassVar[str] = "structures"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     grid: GridSettings = GridSettings()
 
     @property
@@ -117,15 +129,17 @@ class GridStage(Stage):
 
     def _featurize(self, batch: pa.Table) -> pa.Table:
         columns = StructureColumns.from_table(batch)
+        by_name = np.argsort(np.argsort(np.array(columns.labels, str)))  # so that no other structure matters
         vectors = np.zeros((len(columns), self.grid.size, SOAP_WIDTH), dtype=np.float32)
         for row, structure_id in enumerate(columns.structure_ids.to_pylist()):
-            atoms = columns.row(row)
+            positions, species, lattice, periodic = columns.row(row)
+            atoms = (positions, by_name[species], lattice, periodic)
             for point, settings in enumerate(self.grid.points):
                 vectors[row, point] = soap_vector(*atoms, settings).vector
             random = random_generator(0, structure_id)
-            species = len(np.unique(atoms[1]))
+            pairs = (len(np.unique(species)),) * 2
             for point, settings in enumerate(self.grid.mixed_points, start=len(self.grid.points)):
-                scales = random.choice(self.grid.mixed_scales or self.grid.scales, size=(species, species))
+                scales = random.choice(self.grid.mixed_scales or self.grid.scales, size=pairs)
                 vectors[row, point] = soap_vector(*atoms, settings, scales).vector
         nothing = pa.nulls(len(columns), pa.string())
         ok = pa.array([STATUS_OK] * len(columns), pa.string())

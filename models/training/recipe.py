@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.descriptors.soap import SOAP_WIDTH
-from engine.errors import CrysiftError
+from engine.errors import CrysiftError, check_between
 from engine.execution.events import Listener, ignore
 from engine.structure import Structure
 from models.prototypes import Prototype, prototypes
@@ -27,6 +27,10 @@ Classes = NDArray[np.int64]
 
 SEED = 1000
 """Of training structures; structures that networks are tested, calibrated and chosen by have other seeds."""
+
+
+MOST = 100_000
+"""Of anything that is drawn for a prototype."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,14 @@ class Recipe:
     only_vacant: float = 0.15
     """Share of the defective variants in which no atom is displaced."""
 
+    def __post_init__(self) -> None:
+        for count in ("pieces", "vectors_of_piece", "draws"):
+            check_between(f"recipe: {count}", getattr(self, count), 0, MOST)
+        for share in ("distorted", "undisturbed", "only_displaced", "only_vacant"):
+            check_between(f"recipe: {share}", getattr(self, share), 0.0, 1.0)
+        of_one_kind = self.only_displaced + self.only_vacant
+        check_between("recipe: only_displaced + only_vacant", of_one_kind, 0.0, 1.0)
+
     @property
     def center(self) -> GridSettings:
         """The grid of one point at which structures are read: its middle, of atoms at rest."""
@@ -86,12 +98,16 @@ class Recipe:
         )
 
     def variants(self, of: Sequence[Prototype]) -> Iterator[Structure]:
-        """Draw the defective and the distorted structures."""
+        """Draw the defective and the distorted structures; what is neither is among the pristine ones."""
         lengths = nearest_neighbor_distances(of)
         for draw in range(self.draws):
-            for host in defect_hosts(all_distorted(of, self.distortion, SEED, draw, self.distorted)):
-                random = random_generator(SEED, f"{host.structure_id}/{draw}")
-                yield variant(host, self._defect(random), lengths[name_of(host.structure_id)], draw, SEED)
+            drawn = all_distorted(of, self.distortion, SEED, draw, self.distorted)
+            as_known = {new.name for new, old in zip(drawn, of, strict=True) if new is old}
+            for host in defect_hosts(drawn):
+                name = name_of(host.structure_id)
+                defect = self._defect(random_generator(SEED, f"{host.structure_id}/{draw}"))
+                if defect != Defect() or name not in as_known:
+                    yield variant(host, defect, lengths[name], draw, SEED)
 
     def _defect(self, random: np.random.Generator) -> Defect:
         if random.random() < self.undisturbed:

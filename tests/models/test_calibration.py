@@ -1,5 +1,6 @@
 """Calibration: errors of a hand count, and temperatures that are found again."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from models.training.calibration import (
     calibration_figures,
     fitted_confidence,
     log_loss,
+    log_losses,
     reliability,
 )
 from models.weights_file import Model
@@ -64,9 +66,33 @@ def test_a_sure_and_right_network_has_no_error_and_a_sure_and_wrong_one_all_of_i
 def test_the_temperature_that_classes_were_drawn_at_is_found_again(
     small: Perceptron, temperature: float
 ) -> None:
-    vectors, classes = drawn(small, temperature, 1000)
+    vectors, classes = drawn(small, temperature, 4000)
     found = calibrated_temperature(small, vectors, classes, PASSES)
-    assert found == pytest.approx(temperature, rel=0.12)
+    assert found == pytest.approx(temperature, rel=0.2)
+
+
+def test_the_fewer_structures_the_nearer_the_temperature_stays_to_one(small: Perceptron) -> None:
+    vectors, classes = drawn(small, 2.5, 4000)
+    few, some, many = (
+        calibrated_temperature(small, vectors[:count], classes[:count], PASSES) for count in (3, 60, 4000)
+    )
+    assert few == 1.0
+    assert 1.0 < some < many
+
+
+def test_of_temperatures_that_are_as_good_the_nearest_to_one_is_taken(small: Perceptron) -> None:
+    vectors, classes = drawn(small, 2.5, 300)
+    found = calibrated_temperature(small, vectors, classes, PASSES)
+    x = torch.from_numpy(vectors)
+    losses = {
+        t: log_losses(MonteCarloDropout(small, PASSES, 0, temperature=t)(x).probabilities, classes)
+        for t in (0.9 * found, found, *np.geomspace(1.5, 4.0, 40))
+    }
+    best = min(losses, key=lambda t: losses[t].mean())
+    above = {t: of - losses[best] for t, of in losses.items()}
+    errors = {t: of.std() / np.sqrt(len(of)) for t, of in above.items()}
+    assert above[found].mean() <= 1.1 * errors[found]
+    assert above[0.9 * found].mean() > errors[0.9 * found]
 
 
 def test_the_error_falls_and_the_threshold_is_the_95th_percentile_of_usual_structures(
@@ -90,7 +116,9 @@ def test_the_error_falls_and_the_threshold_is_the_95th_percentile_of_usual_struc
 def test_a_convolutional_network_is_calibrated_by_its_head(convnet: ConvNet, images: torch.Tensor) -> None:
     classes = np.arange(len(images)) % 4
     x = images.float().numpy()
-    confidence = fitted_confidence(convnet, x, classes, x[:5], 10)
+    overconfident = copy.deepcopy(convnet)
+    overconfident.classifier.linear_layers[-1].weight.mul_(100.0)
+    confidence = fitted_confidence(overconfident, x, classes, x[:5], 10)
     assert confidence.temperature > 1.0  # it knows nothing: the less sure, the better
 
 

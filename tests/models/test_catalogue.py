@@ -8,7 +8,7 @@ import pytest
 from models.catalogue import named_models
 from models.network import PerceptronShape
 from models.stage import PredictArise, PredictDiffraction
-from models.weights_file import MODEL_FILE, MODELS_VARIABLE, WEIGHTS, Model, save_model
+from models.weights_file import DIGEST_FILE, MODEL_FILE, MODELS_VARIABLE, WEIGHTS, Model, save_model
 
 PARAMETERS = 371_820
 
@@ -37,6 +37,20 @@ def test_models_of_the_users_folders_are_listed_unless_their_name_is_taken(
     assert model.network.shape == PerceptronShape()
     assert entries["own"].parameters == PARAMETERS
     assert entries["own"].features == model.features
+
+
+def test_a_model_that_could_not_be_loaded_is_listed_with_what_is_wrong(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model, tmp_path / "no-digest")
+    (tmp_path / "no-digest" / DIGEST_FILE).unlink()
+    save_model(model, tmp_path / "other-shape")
+    file = tmp_path / "other-shape" / MODEL_FILE
+    file.write_bytes(file.read_bytes().replace(b"hidden", b"hidded"))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    errors = {entry.name: entry.error for entry in named_models()}
+    assert "is missing or empty" in errors["no-digest"]
+    assert "hidded" in errors["other-shape"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x10\x00\x00\x00\x00\x00\x00\x00{not json at all"])

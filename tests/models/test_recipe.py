@@ -1,5 +1,7 @@
 """What networks are trained on: smearing is the mean of displacements, and variants are reproducible."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +17,10 @@ from engine.descriptors.soap.vector import by_species
 from engine.errors import CrysiftError
 from engine.structure import Structure
 from models.prototypes import prototypes
+from models.training.arise import AriseTraining
 from models.training.defects import nearest_neighbor_distances
-from models.training.grid import GridSettings
+from models.training.extend import ExtensionSettings
+from models.training.grid import GridSettings, grid_vectors
 from models.training.recipe import Recipe, Workplace, classes_of
 from models.training.replicas import defect_hosts, label_of, pieces_of, pristine_structures
 
@@ -65,6 +69,48 @@ def test_atoms_at_rest_are_not_smeared() -> None:
 def test_too_wide_a_smearing_is_refused() -> None:
     with pytest.raises(CrysiftError, match=r"smearing = 1\.5 is outside"):
         SmearedSoapSettings(smearing=1.5)
+
+
+def test_a_vector_does_not_depend_on_what_else_is_in_its_part(tmp_path: Path) -> None:
+    grid = GridSettings((4.0,), (0.1,), (1.0,), mixed=4, mixed_scales=(0.85, 1.0, 1.05))
+    salt = host(f"{SALT}/cluster-0")
+    other_first = replace(
+        salt,
+        source_id="other first",
+        species_at_sites=salt.species_at_sites[::-1],
+        positions=salt.positions[::-1],
+    )
+    assert other_first.species_at_sites[0] != salt.species_at_sites[0]
+    alone = grid_vectors(tmp_path / "alone", [salt], grid)
+    after = grid_vectors(tmp_path / "after", [other_first, salt], grid)
+    np.testing.assert_array_equal(alone[0], after[1])
+
+
+def test_variants_that_are_neither_distorted_nor_defective_are_left_out() -> None:
+    of = [prototype for prototype in prototypes() if prototype.label in {FCC, SALT}]
+    assert not list(Recipe(draws=3, undisturbed=1.0).variants(of))
+    assert len(list(Recipe(draws=3).variants(of))) == 3 * len(defect_hosts(of))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (lambda: Recipe(draws=-1), r"recipe: draws = -1 is outside \[0, 100000\]"),
+        (lambda: Recipe(distorted=1.5), r"recipe: distorted = 1\.5 is outside \[0, 1\]"),
+        (lambda: Recipe(only_displaced=0.7, only_vacant=0.6), r"only_displaced \+ only_vacant = 1\.3"),
+        (lambda: GridSettings(cutoffs=()), "there are no cutoffs: name at least one value"),
+        (lambda: GridSettings(scales=(0.01,)), r"scale = 0\.01 is outside"),
+        (lambda: GridSettings(mixed=-2), r"mixed = -2 is outside"),
+        (lambda: GridSettings(mixed=1, mixed_scales=(20.0,)), r"scale = 20 is outside"),
+        (lambda: AriseTraining(draws=0), r"evaluation: draws = 0 is outside"),
+        (lambda: AriseTraining(passes=0), r"the number of passes 0 is outside"),
+        (lambda: ExtensionSettings(draws=-3), r"extension: draws = -3 is outside"),
+        (lambda: ExtensionSettings(validation_draws=0), r"validation_draws = 0 is outside"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: Callable[[], object], message: str) -> None:
+    with pytest.raises(CrysiftError, match=message):
+        settings()
 
 
 def test_variants_are_within_the_strongest_defects_and_the_same_again() -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.errors import CrysiftError
+from engine.errors import CrysiftError, check_between
 
 N_MAX = 9
 L_MAX = 6
@@ -38,9 +38,9 @@ class SoapSettings:
     (which only has the "gto" basis). They agree to 1e-5 of a vector's length."""
 
     def __post_init__(self) -> None:
-        _check_between("cutoff", self.cutoff, 1.5, 12.0)
-        _check_between("sigma", self.sigma, 0.02, 1.0)
-        _check_between("scale", self.scale, 0.1, 10.0)
+        check_between("SOAP setting cutoff", self.cutoff, 1.5, 12.0)
+        check_between("SOAP setting sigma", self.sigma, 0.02, 1.0)
+        check_between("SOAP setting scale", self.scale, 0.1, 10.0)
         _check_one_of("basis", self.basis, ("quip", "gto"))
         _check_one_of("backend", self.backend, ("kernel", "torch", "dscribe"))
         if self.backend == "dscribe" and self.basis != "gto":
@@ -69,7 +69,7 @@ class SmearedSoapSettings(SoapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_between("smearing", self.smearing, 0.0, 1.0)
+        check_between("SOAP setting smearing", self.smearing, 0.0, 1.0)
         if self.smearing and self.backend == "dscribe":
             raise CrysiftError(
                 'the DScribe backend cannot smear neighbours: take backend "kernel" or "torch"'
@@ -79,11 +79,6 @@ class SmearedSoapSettings(SoapSettings):
     def density_width(self) -> float:
         """Width of a Gaussian after convolution with another."""
         return math.hypot(self.sigma, self.smearing)
-
-
-def _check_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise CrysiftError(f"SOAP setting {name} = {value:g} is outside [{low:g}, {high:g}]")
 
 
 def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
