@@ -38,7 +38,7 @@ from models.training.evaluate import (
 )
 from models.training.grid import GridSettings
 from models.training.recipe import MOST, Recipe, TrainingVectors, Workplace, classes_of
-from models.training.replicas import defect_hosts, name_of, pristine_structures
+from models.training.replicas import defect_hosts, is_smallest, name_of, pristine_structures
 from models.training.train import EpochListener, Trained, TrainingSettings, train
 from models.training.unknowns import unknown_prototypes
 from models.weights_file import Model
@@ -51,17 +51,13 @@ CALIBRATION_PER_CLASS = 120
 """Calibration structures of every class, at least: a share of 5 % is then known to ± 2 %."""
 DISTORTED_CRYSTALS = 20
 """Of every prototype in which anything is free, in the evaluation."""
-SMALLEST = ("cluster-0", "supercell-0")
-"""The smallest cluster and the smallest supercell of every prototype, the hardest hosts of defects: with
-them the temperature is fitted."""
-
-
 PRISTINE = Recipe(pieces=48)
 """The recipe of the shipped `arise`: pristine structures only."""
 ROBUST = replace(
     PRISTINE,
     grid=replace(PRISTINE.grid, cutoffs=(4.0,)),
-    draws=160,
+    draws=120,
+    draws_of_smallest=160,
     distorted=0.7,
     undisturbed=0.2,
     only_vacant=0.25,
@@ -146,8 +142,8 @@ def calibrate(
         directions(representations(model.network, torch.from_numpy(usual))),
         torch.from_numpy(reference.directions),
     )
-    hosts = [host for host in defect_hosts(known) if host.source_id.endswith(SMALLEST)]
-    disordered = _defective(hosts, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED, known)
+    hardest = [host for host in defect_hosts(known) if is_smallest(host)]
+    disordered = _defective(hardest, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED, known)
     confidence = fitted_confidence(
         model.network,
         place.central_vectors("confidence", disordered, center),

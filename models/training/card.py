@@ -216,10 +216,16 @@ def _defects(recipe: dict[str, Any]) -> str:
     strongest = recipe["strongest"]
     return (
         f"Besides pristine ones\nthere are {recipe['draws']} random variants of each of the 588 structures "
-        "that the tests below are made from (other\n"
-        f"draws): displacements up to {100 * strongest['displacement']:g} % of d_NN, up to "
-        f"{100 * strongest['vacancies']:g} % of the atoms missing, or both." + _distorted(recipe)
+        f"that the tests below are made from (other\ndraws){_of_smallest(recipe)}: displacements up to "
+        f"{100 * strongest['displacement']:g} % of d_NN, up to {100 * strongest['vacancies']:g} % of the "
+        "atoms missing, or both." + _distorted(recipe)
     )
+
+
+def _of_smallest(recipe: dict[str, Any]) -> str:
+    """What the card says of the hardest hosts."""
+    further = recipe.get("draws_of_smallest")
+    return f", and {further} more of the smallest ones" if further else ""
 
 
 def _distorted(recipe: dict[str, Any]) -> str:

@@ -150,7 +150,7 @@ def _thinned(values: tuple[float, ...], kept: float) -> tuple[float, ...]:
 
 
 def _with_draws(recipe: Recipe, draws: int) -> Recipe:
-    return replace(recipe, draws=min(recipe.draws, draws))
+    return replace(recipe, draws=min(recipe.draws, draws), draws_of_smallest=0)
 
 
 def _place(place: Workplace, name: str, of: Sequence[Prototype], *determined_by: object) -> Workplace:

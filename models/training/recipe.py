@@ -20,7 +20,14 @@ from models.training.defects import Defect, nearest_neighbor_distances, variant
 from models.training.distortions import Distortion, all_distorted
 from models.training.grid import GridSettings, grid_vectors
 from models.training.randomness import random_generator
-from models.training.replicas import defect_hosts, label_of, name_of, pieces_of, pristine_structures
+from models.training.replicas import (
+    defect_hosts,
+    is_smallest,
+    label_of,
+    name_of,
+    pieces_of,
+    pristine_structures,
+)
 
 Floats = NDArray[np.float32]
 Classes = NDArray[np.int64]
@@ -59,6 +66,8 @@ class Recipe:
     """Vectors of a piece in which each pair of species has its own scale, beside one for each smearing."""
     draws: int = 0
     """Variants, read at the grid's centre, of every cluster and supercell: defective ones, distorted ones."""
+    draws_of_smallest: int = 0
+    """Further ones of nanotubes and of every smallest cluster and supercell, the hardest to tell."""
     distorted: float = 0.0
     """Share of the draws in which a prototype has lattice parameters and free coordinates of its own."""
     distortion: Distortion = field(default_factory=lambda: Distortion(0.1, 0.1))
@@ -73,7 +82,7 @@ class Recipe:
     """Share of the defective variants in which no atom is displaced."""
 
     def __post_init__(self) -> None:
-        for count in ("pieces", "vectors_of_piece", "draws"):
+        for count in ("pieces", "vectors_of_piece", "draws", "draws_of_smallest"):
             check_between(f"recipe: {count}", getattr(self, count), 0, MOST)
         for share in ("distorted", "undisturbed", "only_displaced", "only_vacant"):
             check_between(f"recipe: {share}", getattr(self, share), 0.0, 1.0)
@@ -100,10 +109,12 @@ class Recipe:
     def variants(self, of: Sequence[Prototype]) -> Iterator[Structure]:
         """Draw the defective and the distorted structures; what is neither is among the pristine ones."""
         lengths = nearest_neighbor_distances(of)
-        for draw in range(self.draws):
+        for draw in range(self.draws + self.draws_of_smallest):
             drawn = all_distorted(of, self.distortion, SEED, draw, self.distorted)
             as_known = {new.name for new, old in zip(drawn, of, strict=True) if new is old}
             for host in defect_hosts(drawn):
+                if draw >= self.draws and not is_smallest(host):
+                    continue
                 name = name_of(host.structure_id)
                 defect = self._defect(random_generator(SEED, f"{host.structure_id}/{draw}"))
                 if defect != Defect() or name not in as_known:

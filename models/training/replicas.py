@@ -46,6 +46,14 @@ def defect_hosts(of: Sequence[Prototype] | None = None) -> list[Structure]:
     ]
 
 
+def is_smallest(host: Structure) -> bool:
+    """Whether one of `defect_hosts` is the smallest cluster or supercell of its prototype, or a nanotube.
+
+    Defects change these most.
+    """
+    return host.source_id.endswith(("cluster-0", "supercell-0"))
+
+
 def label_of(structure_id: str) -> str:
     """The class of the prototype that a structure made here was made from."""
     return name_of(structure_id).split("#")[0]

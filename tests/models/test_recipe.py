@@ -22,7 +22,7 @@ from models.training.defects import nearest_neighbor_distances
 from models.training.extend import ExtensionSettings
 from models.training.grid import GridSettings, grid_vectors
 from models.training.recipe import Recipe, Workplace, classes_of
-from models.training.replicas import defect_hosts, label_of, pieces_of, pristine_structures
+from models.training.replicas import defect_hosts, is_smallest, label_of, pieces_of, pristine_structures
 
 FCC = "fcc_Cu_A_cF4_225_a"
 SALT = "RockSalt_NaCl"
@@ -90,6 +90,16 @@ def test_variants_that_are_neither_distorted_nor_defective_are_left_out() -> Non
     of = [prototype for prototype in prototypes() if prototype.label in {FCC, SALT}]
     assert not list(Recipe(draws=3, undisturbed=1.0).variants(of))
     assert len(list(Recipe(draws=3).variants(of))) == 3 * len(defect_hosts(of))
+
+
+def test_further_variants_are_of_the_smallest_hosts() -> None:
+    of = [prototype for prototype in prototypes() if prototype.label in {FCC, SALT}]
+    usual, more = (list(Recipe(draws=2, draws_of_smallest=count).variants(of)) for count in (0, 3))
+    assert [v.content_hash for v in more[: len(usual)]] == [v.content_hash for v in usual]
+    further = [variant.source_id.split("/")[:2] for variant in more[len(usual) :]]
+    smallest = [host.source_id.split("/") for host in defect_hosts(of) if is_smallest(host)]
+    assert further == 3 * smallest
+    assert len(smallest) == 4
 
 
 @pytest.mark.parametrize(
