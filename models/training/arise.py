@@ -51,11 +51,12 @@ CALIBRATION_PER_CLASS = 120
 """Calibration structures of every class, at least: a share of 5 % is then known to ± 2 %."""
 DISTORTED_CRYSTALS = 20
 """Of every prototype in which anything is free, in the evaluation."""
-PRISTINE = Recipe(pieces=48)
+PRISTINE = Recipe(pieces=96)
 """The recipe of the shipped `arise`: pristine structures only."""
 ROBUST = replace(
     PRISTINE,
     grid=replace(PRISTINE.grid, cutoffs=(4.0,)),
+    pieces=48,
     draws=120,
     draws_of_smallest=160,
     distorted=0.7,
