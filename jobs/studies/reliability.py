@@ -40,6 +40,11 @@ class Judged(NamedTuple):
     before: Reliability
     after: Reliability
 
+    @property
+    def series(self) -> dict[str, float]:
+        """What there is to draw, with its temperature: one where the model's own is 1."""
+        return ({} if self.temperature == 1.0 else {"before": 1.0}) | {"after": self.temperature}
+
 
 def judge(name: str) -> Judged:
     """Apply a model to one draw of every kind of defect of the benchmark."""
@@ -99,7 +104,7 @@ def draw(path: Path, judged: Sequence[Judged]) -> None:
 
 def _accuracies(axes: Axes, judged: Judged) -> None:
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, label="calibrated")
-    for when, temperature in (("before", 1.0), ("after", judged.temperature)):
+    for when, temperature in judged.series.items():
         found: Reliability = getattr(judged, when)
         filled = found.counts > 0
         low, high = wilson(found.accuracy[filled], found.counts[filled])
@@ -114,7 +119,8 @@ def _accuracies(axes: Axes, judged: Judged) -> None:
             elinewidth=1,
             label=f"temperature {temperature:.2f}: error {100 * found.error:.2f} %",
         )
-    axes.set(title=judged.name, xlim=(0, 1), ylim=(-0.02, 1.02))
+    axes.set(title=judged.name, xlim=(0, 1), ylim=(-0.02, 1.3))  # with room for the legend
+    axes.set_yticks(np.linspace(0, 1, 6))
     axes.legend(fontsize=8, loc="upper left")
 
 
@@ -132,7 +138,7 @@ def wilson(
 
 def _numbers(axes: Axes, judged: Judged) -> None:
     edges = np.linspace(0, 1, len(judged.after.counts) + 1)
-    for when in ("before", "after"):
+    for when in judged.series:
         counts = getattr(judged, when).counts
         axes.stairs(np.maximum(counts, 0.5), edges, color=COLOURS[when])
     axes.set(yscale="log", ylim=(0.5, None), xlabel="probability of the most probable class")
