@@ -93,7 +93,7 @@ def test_the_bain_path_meets_its_training_structures(studied: Path) -> None:
     assert len(rows) == 16 * 16
     assert rows.schema.field("a").metadata == {b"unit": b"angstrom"}
     checks = bain.checks(rows)
-    assert [check.holds for check in checks if check.at_least is not None] == [True] * 7
+    assert [check.holds for check in checks if check.at_least is not None] == [True] * 6
     twice = {(row["a"], row["c"]): row for row in rows.to_pylist()}
     assert twice[3.0, 3.0]["prototype"] == twice[6.0, 6.0]["prototype"] == bain.BCC
     assert twice[3.0, 4.2]["prototype"] == bain.FCC
@@ -104,10 +104,11 @@ def test_checks_of_the_bain_path_fail_for_other_answers(studied: Path) -> None:
     rows = rows_of(studied, "bain-path")
     moved = with_values(rows, "prototype", ["CsCl"] * len(rows))
     assert [check.holds for check in bain.checks(moved)][:4] == [False] * 4
-    certain = with_values(rows, "mutual_information", -rows["mutual_information"].to_numpy())
-    before, after = (bain.checks(each)[4] for each in (rows, certain))
-    assert after.value == pytest.approx(1.0 - before.value, abs=1e-6)
-    assert after.holds is False
+    for place, column, holds in ((4, "mutual_information", None), (5, "ood_score", False)):
+        other_way_round = with_values(rows, column, -rows[column].to_numpy())
+        before, after = (bain.checks(each)[place] for each in (rows, other_way_round))
+        assert after.value == pytest.approx(1.0 - before.value, abs=1e-6)
+        assert after.holds is holds
     one_size = with_values(rows, "prototype", [f"{a:.2f}" for a in rows["a"].to_pylist()])
     assert bain.checks(one_size)[6].value == 0.0
 

@@ -72,12 +72,11 @@ def test_the_temperature_that_classes_were_drawn_at_is_found_again(
 
 
 def test_the_fewer_structures_the_nearer_the_temperature_stays_to_one(small: Perceptron) -> None:
-    vectors, classes = drawn(small, 2.5, 4000)
-    few, some, many = (
-        calibrated_temperature(small, vectors[:count], classes[:count], PASSES) for count in (3, 60, 4000)
+    vectors, classes = drawn(small, 2.5, 1000)
+    few, many = (
+        calibrated_temperature(small, vectors[:count], classes[:count], PASSES) for count in (60, 1000)
     )
-    assert few == 1.0
-    assert 1.0 < some < many
+    assert 1.0 < few < many - 0.5
 
 
 def test_of_temperatures_that_are_as_good_the_nearest_to_one_is_taken(small: Perceptron) -> None:

@@ -115,7 +115,7 @@ def test_old_classes_are_rehearsed_on_part_of_the_grid_that_they_were_trained_on
     assert untold.draws == 0
     assert untold.center == Recipe().center
     assert set(untold.grid.points) < set(Recipe().grid.points)
-    published = {"settings": {"recipe": {"grid": vars(GridSettings()), "strongest": {}}}}
+    published = {"settings": {"recipe": {"grid": asdict(GridSettings()), "strongest": {}}}}
     thinned = rehearsal(replace(base, card=published)).grid
     assert thinned.cutoffs == (3.2, 3.6, 4.0, 4.4, 4.8)
     assert thinned.scales == (0.95, 1.0, 1.05)
