@@ -30,7 +30,7 @@ Classes = NDArray[np.int64]
 BINS = 15
 PASSES = 200
 """Passes with which the temperature is chosen."""
-TOLERANCE = 5e-3
+TOLERANCE = 0.02
 """Relative precision of the temperature."""
 SMALLEST = 1e-30
 """What a probability that single precision rounds to zero counts as."""
