@@ -50,6 +50,7 @@ def judge(name: str) -> Judged:
     """Apply a model to one draw of every kind of defect of the benchmark."""
     import torch
 
+    from models.confidence import Confidence
     from models.inference import Inference
     from models.training.calibration import reliability
     from models.weights_file import load_model
@@ -57,14 +58,13 @@ def judge(name: str) -> Judged:
     torch.set_num_threads(1)
     model = load_model(name)
     vectors, classes = _structures(tuple(model.features.items()), model.labels)
-    before, after = (
-        reliability(inference(vectors).uncertainty.probabilities, classes)
-        for inference in (
-            Inference(model.network, PASSES, seed=0),
-            Inference.of(model, PASSES, seed=0),
-        )
-    )
-    return Judged(Path(name).name, model.confidence.temperature, before, after)
+    own = model.confidence.temperature
+    at = {
+        temperature: reliability(inference(vectors).uncertainty.probabilities, classes)
+        for temperature in {1.0, own}
+        for inference in [Inference(model.network, PASSES, 0, confidence=Confidence(temperature))]
+    }
+    return Judged(Path(name).name, own, at[1.0], at[own])
 
 
 @cache

@@ -157,8 +157,9 @@ def calibration_figures(
     classes: list[Classes] = []
     for name, vectors, of_set in sets:
         sampled = _Sampled(model.network, vectors, passes, seed)
-        probabilities["before"].append(sampled(1.0).probabilities)
-        probabilities["after"].append(sampled(model.confidence.temperature).probabilities)
+        at = {t: sampled(t).probabilities for t in {1.0, model.confidence.temperature}}
+        probabilities["before"].append(at[1.0])
+        probabilities["after"].append(at[model.confidence.temperature])
         names.append(name)
         classes.append(of_set)
     together = {when: [np.concatenate(of_sets)] for when, of_sets in probabilities.items()}
