@@ -41,7 +41,8 @@ def encode_part(table: pa.Table, describe: Callable[[str], PartFooter]) -> tuple
         write_statistics=list(_dictionary_columns(table.schema)),
     ) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
-        footer = describe(_digest(sink.getbuffer()))
+        with sink.getbuffer() as columns:  # released here, whoever looks at the frames of this thread
+            footer = describe(_digest(columns))
         entries = {FOOTER_KEY: footer.to_bytes(), CHECKSUM_KEY: _UNSET}
         writer.add_key_value_metadata({key.decode(): value.decode() for key, value in entries.items()})
     data = sink.getbuffer()

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import re
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,19 @@ def test_a_recomputed_part_is_byte_identical_however_it_was_chunked(local: Store
         table.commit("part-a", version, source_part="part-a", rows_in=5000, failed=0, cost=1.0)
         files.append(Path(table.folder.path("part-a.parquet")).read_bytes())
     assert files[0] == files[1]
+
+
+def test_a_part_is_written_while_a_profiler_keeps_frames(local: Store) -> None:
+    """As Dask's does now and then: what a frame refers to lives as long as the frame."""
+    table = local.derived(FINGERPRINT)
+    frames = []
+    sys.setprofile(lambda frame, event, _: frames.append(frame) if event == "return" else None)
+    try:
+        commit(table)
+    finally:
+        sys.setprofile(None)
+    assert "_digest" in {frame.f_code.co_name for frame in frames}
+    assert table.part_names() == {"part-a"}
 
 
 def test_missing_is_the_set_difference_with_the_source(store: Store) -> None:
