@@ -319,6 +319,40 @@ PROTOSTRUCTURES = _table(
 """One row per structure; ``protostructure`` is the anonymous formula, the Pearson symbol, the number of the
 space group and the occupied Wyckoff positions, joined by ``_``."""
 
+_VERDICT = (
+    _column("prototype", pa.string()),
+    _column("probability", pa.float32()),
+    _column("mutual_information", pa.float32(), unit="nat"),
+    _column("ood_score", pa.float32()),
+    _column("ood_p_value", pa.float32()),
+    _column("ood_q_value", pa.float32()),
+)
+_EXPLAINED = (
+    _column("nearest_class", pa.string()),
+    _column("nearest_training_id", pa.string()),
+    _column("protostructure", pa.string()),
+    _column("symmetry_class", pa.string()),
+)
+
+SELECTION = _table(STRUCTURE_ID, *STATUS_COLUMNS, *_VERDICT, _column("is_ood", pa.bool_()), *_EXPLAINED)
+"""One row per structure of a screening. ``is_ood`` says that it is among those selected at the screening's
+false discovery rate, ``ood_q_value`` the least rate at which it would be; ``symmetry_class`` is the class of
+its protostructure, null where it is none's (several classes that differ in coordinates only: joined)."""
+
+NOVEL = _table(
+    _column("rank", pa.int32(), required=True),
+    STRUCTURE_ID,
+    _column("count", pa.int64(), required=True),
+    _column("formula", pa.string()),
+    _column("nsites", pa.int32()),
+    _column("space_group", pa.int32()),
+    *_VERDICT,
+    *_EXPLAINED,
+    _column("members", LABELS, required=True),
+)
+"""One row per novel structure, the farthest from all known ones first: of structures that are selected and
+equivalent, the farthest stands for all; ``members`` are the ids of these, ``count`` their number."""
+
 MAP_SWEEP = _table(
     _column("min_cluster_size", pa.int32(), required=True),
     _column("clusters", pa.int32(), required=True),
@@ -371,6 +405,7 @@ def predictions_schema(width: int, dtype: pa.DataType, facts: tuple[pa.Field, ..
         _column("ood_p_value", pa.float32()),
         _column("is_ood", pa.bool_()),
         _column("nearest_class", pa.string()),
+        _column("nearest_training_id", pa.string()),
         _column("representation", pa.list_(pa.field("element", dtype), width)),
         *facts,
     )

@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 class Inferred(NamedTuple):
-    """What a network says about B vectors: its uncertainty, and the representations `points` (B, width)."""
+    """What a network says about B vectors.
+
+    Its uncertainty, the representations `points` (B, width), and the `inputs` (B, inputs of the head) of its
+    head.
+    """
 
     uncertainty: Uncertainty
     points: Tensor
+    inputs: Tensor
 
 
 class Inference:
@@ -60,7 +65,8 @@ class Inference:
     def __call__(self, vectors: Tensor) -> Inferred:
         """Apply the network to `vectors` (B, inputs) of any floating-point type."""
         points = representations(self._network, vectors)
-        return Inferred(self._dropout(self._network.head_inputs(vectors, points)), points)
+        inputs = self._network.head_inputs(vectors, points)
+        return Inferred(self._dropout(inputs), points, inputs)
 
 
 @torch.inference_mode()

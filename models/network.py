@@ -154,6 +154,15 @@ class Perceptron(Network):
             activation = torch.relu(outputs[-1])
         return outputs
 
+    def spaces(self, vectors: Tensor) -> list[Tensor]:
+        """The vectors (B, inputs) and the activations (B, width) of the first and the last hidden layer.
+
+        A layer that is both is there once.
+        """
+        *hidden, _ = self.hidden_and_logits(vectors)
+        chosen = [torch.relu(layer) for layer in (hidden[:1] + hidden[1:][-1:])]
+        return [vectors, *chosen]
+
     def points(self, vectors: Tensor) -> Tensor:
         """The last hidden layer's outputs before its ReLU: the internal representations of the paper."""
         output = activation = self.standardise(vectors)

@@ -1,18 +1,24 @@
 """Out-of-distribution scores: how far a structure is from what the network was trained on.
 
-The score is a distance between directions: the last hidden layer's activations, without dropout, are
-brought to length one, and the distance to the nearest training vector, treated likewise, is taken in units
-of the distance that 95 % of held-out in-distribution structures stay below. Mutual information alone does
-not find unknown structures that all sampled networks agree on; the model card compares the two and other
-distances.
+The distance is that to the nearest training structure in a joint space: the directions of what enters the
+network's head, of its first hidden layer's activations and of its last one's, without dropout, each in units
+of the distance that 95 % of held-out in-distribution structures stay below in that space by itself. The
+descriptor sees all that changes, what disorder does and what makes another crystal alike; the layers weigh
+what tells classes apart and forget the rest. Together they find what either overlooks; `docs/ood.md` compares
+them with each other, with mutual information and with other scores.
 
-The unit is one for all classes, so that the score ranks by distance alone; units by class rank unknown
-structures among strongly defective ones worse. The p-value is taken within the class of the nearest training
-vector, because the same disorder moves some classes several times as far as others.
+The nearest training structure as a score: Sun, Ming, Zhu, Li, ICML 2022 (arXiv:2204.06507); several layers at
+once: Lee, Lee, Lee, Shin, NeurIPS 2018 (arXiv:1807.03888), section 2.2.
+
+The unit of the score is one for all classes, so that it ranks by distance alone; units by class rank unknown
+structures among strongly defective ones worse. The p-value is made of distances in units of the class of the
+nearest training structure, because the same disorder moves some classes several times as far as others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,71 +27,150 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.blocks import filled_blocks
+from models.network import Perceptron
+
+Floats = NDArray[np.float32]
+Classes = NDArray[np.int64]
 
 ROWS = 32
 """Rows per matrix product: one fixed shape makes a structure's numbers independent of its batch."""
 UNIT_QUANTILE = 0.95
+SMALLEST_UNIT = 1e-6
+"""Of a space in which calibration structures coincide with training structures."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """What a new structure's distance to the training data is measured by.
 
-    `directions` (R, width) belong to training vectors of `classes` (R,); `calibration` (n,) are the distances
-    of held-out structures that are in distribution, `calibration_classes` (n,) the classes of the training
-    vectors nearest to them.
+    `inputs` (R, width) are what the network's head reads of the training structures `ids` (R,) of `classes`
+    (R,). `units` (spaces,) are the distances that count as one in each space, `calibration` (n,) the joint
+    distances of held-out structures that are in distribution, and `calibration_classes` (n,) the classes of
+    the training structures nearest to them.
     """
 
-    directions: NDArray[np.float32]
-    classes: NDArray[np.int64]
-    calibration: NDArray[np.float32]
-    calibration_classes: NDArray[np.int64]
+    inputs: Floats
+    classes: Classes
+    ids: tuple[str, ...]
+    units: Floats
+    calibration: Floats
+    calibration_classes: Classes
 
 
 @dataclass(frozen=True)
 class OodScores:
     """Scores of B structures.
 
-    `score` (B,) is 1 at the distance that 95 % of all calibration structures stay below; `nearest` (B,) is
-    the class of the nearest training vector; `p_value` (B,) is conformal within that class, the share of its
-    calibration structures, the new one included, that are at least as far.
+    `score` (B,) is 1 at the distance that 95 % of all calibration structures stay below; `row` (B,) is the
+    row of the nearest training structure, `nearest` (B,) its class; `p_value` (B,) is conformal, the share of
+    all calibration structures, the new one included, that are at least as far in units of their classes.
     """
 
-    score: NDArray[np.float32]
-    p_value: NDArray[np.float32]
-    nearest: NDArray[np.int64]
+    score: Floats
+    p_value: Floats
+    nearest: Classes
+    row: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NearestClasses:
+    """The nearest training structures of k different classes, the nearest first.
+
+    `score` (k,) are their distances in units of `OodScores.score`, `classes` (k,) their classes and `row`
+    (k,) their rows.
+    """
+
+    score: Floats
+    classes: Classes
+    row: NDArray[np.int64]
 
 
 class OutOfDistribution:
     """Distances to the training data, calibrated on in-distribution structures."""
 
-    def __init__(self, reference: Reference, device: str = "cpu") -> None:
+    def __init__(self, head: Perceptron, reference: Reference, device: str = "cpu") -> None:
         self._reference = reference
-        self._directions = torch.from_numpy(reference.directions).to(device)
-        self._unit = float(np.quantile(reference.calibration, UNIT_QUANTILE))
-        self._within_class = ClassConditional(reference.calibration, reference.calibration_classes)
+        self._space = JointSpace(head, reference.units, device)
+        self._training = self._space(torch.from_numpy(reference.inputs))
+        self._unit = unit_distance(reference)
+        self._units = ClassUnits(reference.calibration, reference.calibration_classes)
+        self._ascending = np.sort(self._units(reference.calibration, reference.calibration_classes))
 
-    def __call__(self, points: Tensor) -> OodScores:
-        """Score representations (B, width)."""
-        distance, rows = nearest_direction(directions(points), self._directions)
-        nearest = self._reference.classes[rows]
+    def __call__(self, inputs: Tensor) -> OodScores:
+        """Score what the head reads of B structures, `inputs` (B, width)."""
+        distance, row = nearest_direction(self._space(inputs), self._training)
+        nearest = self._reference.classes[row]
         return OodScores(
             score=(distance / self._unit).astype(np.float32),
-            p_value=self._within_class.p_values(distance, nearest),
+            p_value=conformal_p_values(self._units(distance, nearest), self._ascending),
             nearest=nearest,
+            row=row,
+        )
+
+    def nearest_classes(self, inputs: Tensor, count: int) -> NearestClasses:
+        """Find the nearest training structure of each of the `count` classes nearest to one structure.
+
+        `inputs` (width,) are what the head reads of it. The first is the nearest one of `OodScores`.
+        """
+        point = self._space(inputs[None])
+        [block] = filled_blocks(point, ROWS)
+        order = (block @ self._training.t())[0].sort(descending=True, stable=True).indices.cpu().numpy()
+        _, first = np.unique(self._reference.classes[order], return_index=True)
+        row = order[np.sort(first)[:count]]
+        distance = torch.linalg.vector_norm(point - self._training[row], dim=1).cpu().numpy()
+        return NearestClasses(
+            score=(distance / self._unit).astype(np.float32), classes=self._reference.classes[row], row=row
         )
 
 
-def directions(points: Tensor) -> Tensor:
-    """Turn representations (B, width) into activations of length one."""
-    return torch.nn.functional.normalize(torch.relu(points), dim=1)
+def unit_distance(reference: Reference) -> float:
+    """The distance in the joint space at which the score is one."""
+    return _unit(reference.calibration)
+
+
+class JointSpace:
+    """The directions of several spaces side by side, which is a direction again."""
+
+    def __init__(self, head: Perceptron, units: Sequence[float] | Floats, device: str = "cpu") -> None:
+        self._head = deepcopy(head).to(device).eval()
+        scales = 1.0 / torch.tensor(np.asarray(units, np.float32), device=device)
+        self._scales = scales / torch.linalg.vector_norm(scales)
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Directions (B, width of all spaces) of what the head reads of B structures."""
+        parts = directions(self._head, inputs.to(self._scales.device))
+        return torch.cat([scale * part for scale, part in zip(self._scales, parts, strict=True)], dim=1)
 
 
 @torch.inference_mode()
-def nearest_direction(points: Tensor, reference: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the distance (B,) of unit vectors to the nearest row of `reference`, and which row (B,) that is.
+def directions(head: Perceptron, inputs: Tensor) -> list[Tensor]:
+    """Bring what a network's head reads, and its activations, of B structures to length one: (B, width)."""
+    blocks = [head.spaces(block.float()) for block in filled_blocks(inputs, ROWS)]
+    return [
+        torch.nn.functional.normalize(torch.cat(parts)[: len(inputs)], dim=1)
+        for parts in zip(*blocks, strict=True)
+    ]
 
-    The row comes from a matrix product, its distance from the difference itself, which stays exact near zero.
+
+def calibrated(head: Perceptron, reference: Reference, usual: Tensor) -> Reference:
+    """Return the reference with units and distances of held-out `usual` structures (n, width of the head)."""
+    training = torch.from_numpy(reference.inputs)
+    pairs = zip(directions(head, usual), directions(head, training), strict=True)
+    units = np.array([_unit(nearest_direction(*pair)[0]) for pair in pairs], np.float32)
+    space = JointSpace(head, units)
+    distances, rows = nearest_direction(space(usual), space(training))
+    return Reference(
+        reference.inputs, reference.classes, reference.ids, units, distances, reference.classes[rows]
+    )
+
+
+@torch.inference_mode()
+def nearest_direction(points: Tensor, reference: Tensor) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the distance (B,) of directions to the nearest row of `reference`, and which row (B,) that is.
+
+    All rows of `reference` are of one length. The row comes from a matrix product, its distance from the
+    difference itself, which stays exact near zero.
     """
     products = [block @ reference.t() for block in filled_blocks(points, ROWS)]
     rows = torch.cat([product.argmax(dim=1) for product in products])[: len(points)]
@@ -105,21 +190,26 @@ def conformal_p_values(
     return ((1 + at_least) / (len(calibration) + 1)).astype(np.float32)
 
 
-class ClassConditional:
-    """Conformal p-values within classes (Mondrian conformal prediction).
+class ClassUnits:
+    """Distances in units of a class: of what 95 % of its calibration structures stay below.
 
-    Among structures of one class that are exchangeable with its calibration structures, P(p ≤ α) ≤ α (Vovk,
-    Gammerman, Shafer, Algorithmic Learning in a Random World, Springer 2005, section 4.5). A class without
-    calibration structures gives 1.
+    P-values of such distances promise a share of false alarms over all classes, as those of the distances
+    themselves do, and give each class nearly its own share. P-values within each class would promise that of
+    every class, but are no smaller than one over the number of its calibration structures: too large to
+    select anything of a database in which few structures are unknown.
     """
 
-    def __init__(self, distances: NDArray[np.float32], classes: NDArray[np.int64]) -> None:
-        self._ascending = {int(c): np.sort(distances[classes == c]) for c in np.unique(classes)}
+    def __init__(self, distances: Floats, classes: Classes) -> None:
+        """Take the units from calibration structures (n,); other classes have the unit of all of them."""
+        self._units = {int(c): _unit(distances[classes == c]) for c in np.unique(classes)}
+        self._unit_of_all = _unit(distances)
 
-    def p_values(self, distances: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the p-values (B,) of structures at `distances` (B,), each among those of its class (B,)."""
-        p = np.ones(len(distances), dtype=np.float32)
-        for c in np.unique(classes):
-            if (calibration := self._ascending.get(int(c))) is not None:
-                p[classes == c] = conformal_p_values(distances[classes == c], calibration)
-        return p
+    def __call__(self, distances: Floats, classes: Classes) -> Floats:
+        """Return distances (B,) in units of their classes (B,)."""
+        units = [self._units.get(int(c), self._unit_of_all) for c in classes]
+        return np.divide(distances, np.array(units, np.float32), dtype=np.float32)
+
+
+def _unit(distances: Floats) -> float:
+    """The distance that counts as one: no less than what rounding gives coinciding structures."""
+    return max(float(np.quantile(distances, UNIT_QUANTILE)), SMALLEST_UNIT)

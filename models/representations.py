@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engine.errors import CrysiftError
 from models.blocks import filled_blocks
 from models.network import Network, Perceptron
-from models.weights_file import load_model
+from models.weights_file import load_model_of
 
 if TYPE_CHECKING:
     from engine.store import Table
@@ -52,13 +52,7 @@ class Layer:
 
         Raises CrysiftError where they are not those of the predictions.
         """
-        model, made_with = load_model(weights), str(predictions.fingerprint.model)
-        if model.sha256 != made_with:
-            raise CrysiftError(
-                f"{predictions.folder.url} was made with other weights than {weights} (SHA-256 "
-                f"{made_with[:12]}…, not {model.sha256[:12]}…): name them with --weights"
-            )
-        return cls(model.network, name)
+        return cls(load_model_of(predictions, weights).network, name)
 
     @torch.inference_mode()
     def __call__(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:

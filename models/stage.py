@@ -52,7 +52,7 @@ class PredictStage(Stage):
     vector_type: ClassVar[pa.DataType]
     carried: ClassVar[tuple[pa.Field, ...]] = ()
     """Columns that pass from the vectors' table to the predictions."""
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     engine: ClassVar[Literal["ray"]] = "ray"
     cluster_from: ClassVar[float] = 1500.0
 
@@ -144,14 +144,15 @@ class PredictStage(Stage):
         device = self.placed(on_gpu=torch.cuda.is_available).device
         model = load_model(self.weights)
         inference = Inference.of(model, self.passes, self.seed, device)
-        ood = OutOfDistribution(model.reference, device)
+        ood = OutOfDistribution(model.network.head, model.reference, device)
+        ids = pa.array(model.reference.ids, pa.string())
 
         def predict(batch: pa.Table) -> pa.Table:
             usable = usable_rows(batch)
-            uncertainty, points = inference(torch.from_numpy(vectors_of(batch)[usable]))
+            uncertainty, points, inputs = inference(torch.from_numpy(vectors_of(batch)[usable]))
             columns = {
                 **self._class_columns(uncertainty, model.labels),
-                **_ood_columns(ood(points), model.labels, self.alpha),
+                **_ood_columns(ood(inputs), model.labels, ids, self.alpha),
                 "n_passes": pa.array(uncertainty.passes),
                 "representation": _lists(points.cpu().numpy(), self.writes.field("representation").type),
             }
@@ -278,12 +279,15 @@ def _candidates(p: NDArray[np.float64], order: NDArray[np.int64], labels: tuple[
     return pa.ListArray.from_arrays(pa.array(offsets), ranked)
 
 
-def _ood_columns(scores: OodScores, labels: tuple[str, ...], alpha: float) -> dict[str, pa.Array]:
+def _ood_columns(
+    scores: OodScores, labels: tuple[str, ...], ids: pa.Array, alpha: float
+) -> dict[str, pa.Array]:
     return {
         "ood_score": pa.array(scores.score),
         "ood_p_value": pa.array(scores.p_value),
         "is_ood": pa.array(scores.p_value <= alpha),
         "nearest_class": pa.array(labels, pa.string()).take(pa.array(scores.nearest)),
+        "nearest_training_id": ids.take(pa.array(scores.row)),
     }
 
 

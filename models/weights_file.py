@@ -6,12 +6,15 @@ import hashlib
 import io
 import json
 import os
+import zlib
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from engine.errors import CrysiftError
 from models.confidence import Confidence
@@ -22,15 +25,15 @@ from models.ood import Reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from engine.store import Table
+
 WEIGHTS = Path(__file__).with_name("weights")
 MODEL_FILE = "model.safetensors"
 DIGEST_FILE = "model.sha256"
 CARD_FILE = "README.md"
 MODELS_VARIABLE = "CRYSIFT_MODELS"
 """Environment variable with the folders of a user's models, separated as in PATH."""
-FORMAT = 4
-WITHOUT_CONFIDENCE = 3
-"""The format before temperatures: it is read as a model at temperature 1."""
+FORMAT = 5
 LONGEST_HEAD = 100_000_000
 """Bytes of a safetensors file's head, at most: its own limit."""
 _METADATA_KEY = "crysift"
@@ -138,7 +141,9 @@ def save_model(model: Model, folder: Path) -> str:
 
     tensors = {f"network.{name}": value.contiguous() for name, value in model.network.state_dict().items()}
     reference = model.reference
-    tensors["reference.directions"] = torch.from_numpy(reference.directions).half()
+    tensors["reference.inputs"] = torch.from_numpy(reference.inputs).half()
+    tensors["reference.ids"] = torch.from_numpy(_packed(reference.ids))
+    tensors["reference.units"] = torch.from_numpy(reference.units)
     tensors["reference.classes"] = torch.from_numpy(reference.classes).to(torch.int16)
     tensors["reference.calibration"] = torch.from_numpy(reference.calibration)
     tensors["reference.calibration_classes"] = torch.from_numpy(reference.calibration_classes).to(torch.int16)
@@ -169,6 +174,20 @@ def load_model(weights: str | Path) -> Model:
     return _assembled(load(data), _metadata(io.BytesIO(data), path), digest)
 
 
+def load_model_of(predictions: Table, weights: str | Path) -> Model:
+    """Load the model that a table of predictions was made with; ``weights`` name it.
+
+    Raises CrysiftError where they are not those of the predictions.
+    """
+    model, made_with = load_model(weights), str(predictions.fingerprint.model)
+    if model.sha256 != made_with:
+        raise CrysiftError(
+            f"{predictions.folder.url} was made with other weights than {weights} (SHA-256 "
+            f"{made_with[:12]}…, not {model.sha256[:12]}…): name them with --weights"
+        )
+    return model
+
+
 @lru_cache(maxsize=8)
 def _cached_metadata(path: Path, modified: int) -> dict[str, Any]:  # noqa: ARG001 -- part of the cache's key
     with path.open("rb") as file:
@@ -186,10 +205,9 @@ def _metadata(file: IO[bytes], path: Path) -> dict[str, Any]:
             f"{path} cannot be read as a safetensors file of crysift ({error}): is it complete, and no "
             "pointer of Git LFS?"
         ) from error
-    if metadata.get("format") not in {WITHOUT_CONFIDENCE, FORMAT}:
+    if metadata.get("format") != FORMAT:
         raise CrysiftError(
-            f"{path} has model format {metadata.get('format')}, this version of crysift reads "
-            f"{WITHOUT_CONFIDENCE} and {FORMAT}: "
+            f"{path} has model format {metadata.get('format')}, this version of crysift reads {FORMAT}: "
             "train the model again, or use the version that wrote it"
         )
     return metadata
@@ -213,7 +231,16 @@ def _shape(metadata: dict[str, Any]) -> Shape:
 
 
 def _confidence(metadata: dict[str, Any]) -> Confidence:
-    return Confidence(**metadata.get("confidence", {}))
+    return Confidence(**metadata["confidence"])
+
+
+def _packed(ids: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Names as one compressed text: thousands of them differ in a few letters."""
+    return np.frombuffer(bytearray(zlib.compress("\n".join(ids).encode())), np.uint8)
+
+
+def _unpacked(data: NDArray[np.uint8]) -> tuple[str, ...]:
+    return tuple(zlib.decompress(data.tobytes()).decode().split("\n"))
 
 
 def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], digest: str) -> Model:
@@ -224,7 +251,9 @@ def _assembled(tensors: dict[str, torch.Tensor], metadata: dict[str, Any], diges
     )
     network.requires_grad_(False).eval()
     reference = Reference(
-        directions=tensors["reference.directions"].float().numpy(),
+        inputs=tensors["reference.inputs"].float().numpy(),
+        ids=_unpacked(tensors["reference.ids"].numpy()),
+        units=tensors["reference.units"].numpy(),
         classes=tensors["reference.classes"].long().numpy(),
         calibration=tensors["reference.calibration"].numpy(),
         calibration_classes=tensors["reference.calibration_classes"].long().numpy(),

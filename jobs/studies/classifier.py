@@ -36,7 +36,7 @@ class Classifier:
         from models.sampled_networks import mask_blocks
 
         self.labels = model.labels
-        self._ood = OutOfDistribution(model.reference)
+        self._ood = OutOfDistribution(model.network.head, model.reference)
         self._inference = Inference.of(model, passes, seed)
         head = model.network.head
         (layer,) = head.linear_layers
@@ -50,9 +50,9 @@ class Classifier:
         """Apply all sampled networks to fingerprints (B, inputs)."""
         import torch
 
-        said, points = self._inference(torch.from_numpy(fingerprints))
+        said, points, inputs = self._inference(torch.from_numpy(fingerprints))
         deviations = np.array([self._deviations(row) for row in points.relu().double().numpy()])
-        score = self._ood(points).score.astype(np.float64)
+        score = self._ood(inputs).score.astype(np.float64)
         return Verdicts(said.probabilities, deviations, said.mutual_information, score)
 
     def _deviations(self, activations: Floats) -> Floats:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from engine.errors import check_between
 from engine.execution.events import Listener, ignore
 from engine.structure import Structure
-from models.inference import representations
-from models.network import Network, Perceptron, PerceptronShape
-from models.ood import Reference, directions, nearest_direction
+from models.network import Perceptron, PerceptronShape
+from models.ood import Reference, calibrated
 from models.prototypes import Prototype, class_prototypes, prototypes
 from models.sampled_networks import check_passes
 from models.training.calibration import calibration_figures, fitted_confidence
@@ -113,7 +112,7 @@ def train_arise(
         network=trained.network,
         labels=labels,
         features=features_of(settings.recipe.center),
-        reference=reference_of(trained.network, data, settings.recipe),
+        reference=reference_of(data, settings.recipe),
         card=_provenance(settings, vectors, classes, trained),
     )
     model = calibrate(model, place.folder, listener, distorted=settings.recipe.distorted > 0)
@@ -132,29 +131,49 @@ def calibrate(
     vectors are kept under `work`, where an interrupted call resumes.
     """
     known = class_prototypes(model.labels, model.card.get("added", ()))
-    place, center = Workplace(Path(work), listener), center_of(model)
-    usual = place.central_vectors(
-        "calibration-distorted" if distorted else "calibration",
-        list(_calibration_structures(known, USUAL_DISTORTION if distorted else Distortion())),
-        center,
-    )
-    reference = model.reference
-    distances, rows = nearest_direction(
-        directions(representations(model.network, torch.from_numpy(usual))),
-        torch.from_numpy(reference.directions),
-    )
-    hardest = [host for host in defect_hosts(known) if is_smallest(host)]
-    disordered = _defective(hardest, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED, known)
-    confidence = fitted_confidence(
-        model.network,
-        place.central_vectors("confidence", disordered, center),
-        classes_of(disordered, model.labels),
-        usual,
-    )
-    calibrated = replace(reference, calibration=distances, calibration_classes=reference.classes[rows])
+    place = Workplace(Path(work), listener)
+    model = calibrated_on(model, calibration_vectors(known, place, center_of(model), distorted=distorted))
     of = [f"distorted by up to {USUAL_DISTORTION}, and of these"] if distorted else []
-    card = {**model.card, "calibration": [*of, *map(str, CALIBRATION_DEFECTS)]}
-    return replace(model, reference=calibrated, confidence=confidence, card=card)
+    return replace(model, card={**model.card, "calibration": [*of, *map(str, CALIBRATION_DEFECTS)]})
+
+
+class CalibrationVectors(NamedTuple):
+    """Vectors of held-out structures with their classes.
+
+    `usual` (N, inputs) of `usual_classes` (N,) count as in distribution, `disordered` (M, inputs) of
+    `disordered_classes` (M,) are so disordered that a network is wrong about some.
+    """
+
+    usual: Floats
+    usual_classes: Classes
+    disordered: Floats
+    disordered_classes: Classes
+
+
+def calibration_vectors(
+    of: Sequence[Prototype], place: Workplace, center: GridSettings, *, distorted: bool
+) -> CalibrationVectors:
+    """Draw and describe what models of prototypes are calibrated on; classes are in the order of these."""
+    labels = tuple(dict.fromkeys(prototype.label for prototype in of))
+    usual = list(calibration_structures(of, USUAL_DISTORTION if distorted else Distortion()))
+    hardest = [host for host in defect_hosts(of) if is_smallest(host)]
+    disordered = _defective(hardest, BENCHMARK_DEFECTS, 1, CALIBRATION_SEED, of)
+    name = "calibration-distorted" if distorted else "calibration"
+    return CalibrationVectors(
+        place.central_vectors(name, usual, center),
+        classes_of(usual, labels),
+        place.central_vectors("confidence", disordered, center),
+        classes_of(disordered, labels),
+    )
+
+
+def calibrated_on(model: Model, held_out: CalibrationVectors) -> Model:
+    """Return the model with a temperature and distances of held-out structures of its classes."""
+    confidence = fitted_confidence(
+        model.network, held_out.disordered, held_out.disordered_classes, held_out.usual
+    )
+    reference = calibrated(model.network.head, model.reference, torch.from_numpy(held_out.usual))
+    return replace(model, reference=reference, confidence=confidence)
 
 
 def perceptron_for(shape: PerceptronShape, vectors: torch.Tensor) -> Perceptron:
@@ -164,13 +183,20 @@ def perceptron_for(shape: PerceptronShape, vectors: torch.Tensor) -> Perceptron:
     return network
 
 
-def reference_of(network: Network, data: TrainingVectors, recipe: Recipe) -> Reference:
-    """Directions of the training vectors of crystals at rest, at all scales, without a calibration."""
-    vectors, classes = data.at_rest(recipe)
-    points = directions(representations(network, torch.from_numpy(vectors)))
-    stored = points.half().float().numpy()
-    distinct, rows = np.unique(stored, axis=0, return_index=True)  # a prototype may be drawn more than once
-    return Reference(distinct, classes[rows], np.empty(0, np.float32), np.empty(0, np.int64))
+def reference_of(data: TrainingVectors, recipe: Recipe) -> Reference:
+    """The training vectors of crystals at rest, at all scales, without a calibration."""
+    vectors, classes, names = data.at_rest(recipe)
+    stored = vectors.astype(np.float16).astype(np.float32)
+    rows = np.unique(stored, axis=0, return_index=True)[1]  # all sizes of a crystal are one vector
+    nothing = np.empty(0, np.float32)
+    return Reference(
+        inputs=stored[rows],
+        classes=classes[rows],
+        ids=tuple(names[row] for row in rows),
+        units=nothing,
+        calibration=nothing,
+        calibration_classes=np.empty(0, np.int64),
+    )
 
 
 def center_of(model: Model) -> GridSettings:
@@ -185,8 +211,10 @@ def features_of(center: GridSettings) -> dict[str, float | str]:
     return {"cutoff": point.cutoff, "sigma": point.sigma, "scale": point.scale, "basis": point.basis}
 
 
-def _calibration_structures(of: Sequence[Prototype], distortion: Distortion) -> Iterator[Structure]:
-    """At least `CALIBRATION_PER_CLASS` of every class: a nanotube, of one size, is drawn more often.
+def calibration_structures(
+    of: Sequence[Prototype], distortion: Distortion, seed: int = CALIBRATION_SEED
+) -> Iterator[Structure]:
+    """Draw at least `CALIBRATION_PER_CLASS` of every class: a nanotube, of one size, is drawn more often.
 
     Without defects are only those that are distorted, since the others were trained on.
     """
@@ -196,12 +224,12 @@ def _calibration_structures(of: Sequence[Prototype], distortion: Distortion) -> 
         examples = list(of_class)
         draws = math.ceil(CALIBRATION_PER_CLASS / (len(defect_hosts(examples)) * len(CALIBRATION_DEFECTS)))
         for draw, (number, kind) in itertools.product(range(draws), enumerate(kinds)):
-            drawn = all_distorted(examples, distortion, CALIBRATION_SEED, draw * len(kinds) + number)
+            drawn = all_distorted(examples, distortion, seed, draw * len(kinds) + number)
             if kind == Defect():
                 drawn = [new for new in drawn if new not in examples]
             for host in defect_hosts(drawn):
                 d_nn = lengths[name_of(host.structure_id)]
-                yield variant(host, kind, d_nn, draw, CALIBRATION_SEED)
+                yield variant(host, kind, d_nn, draw, seed)
 
 
 def _defective(

@@ -66,17 +66,17 @@ divided by the temperature {temperature:.3f}, which was chosen on other draws:
 lattice parameters and free coordinates, without defects (distorted). AUROC, and the share of known
 structures above the threshold that finds 95 % of the unknown ones.
 
-The layer, the distance and `sparsity` were chosen by comparing such figures on the same unknown
+The spaces, the distance and `sparsity` were chosen by comparing such figures on the same unknown
 prototypes (with other draws of the defects), so they are slightly optimistic for prototypes at large.
 
 {detection}
 
-`ood_score` is the distance to the nearest of {reference:,} training vectors between directions of the
-last hidden layer's activations, in units of the 95th percentile of {calibration:,} known structures that
-were not trained on: {calibration_kinds}.
-`ood_p_value` is taken among those whose nearest training vector is of the same class ({fewest} or more).
-At a threshold α every class gives about a share α of false alarms over this mixture of defects; a single
-kind of defect can give more.
+`ood_score` is the distance to the nearest of {reference:,} training vectors in the joint space of the
+descriptor's, the first and the last hidden layer's directions, in units of the 95th percentile of
+{calibration:,} known structures that were not trained on: {calibration_kinds}.
+`ood_p_value` is conformal over all of them, with distances in units of the class of the nearest training
+vector, {fewest} of them or more in each. At a threshold α this mixture of defects gives a share α of false
+alarms, and every class about as many; a single kind of defect can give more.
 
 ## Versions
 
@@ -137,8 +137,9 @@ defects. AUROC, and the share of known structures above the threshold that finds
 `ood_score` is the distance to the nearest of {reference:,} training images, one of every structure and
 element, between directions of the dense layer's activations, in units of the 95th percentile of
 {calibration:,} structures that were not trained on: {calibration_kinds}.
-`ood_p_value` is taken among those whose nearest training image is of the same class ({fewest:,} or more).
-At a threshold α every class gives about a share α of false alarms over this mixture of defects.
+`ood_p_value` is conformal over all of them, with distances in units of the class of the nearest training
+image, {fewest:,} of them or more in each. At a threshold α this mixture of defects gives a share α of false
+alarms, and every class about as many.
 
 ## Versions
 

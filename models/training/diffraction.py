@@ -19,7 +19,7 @@ from engine.structure import Structure
 from models.convnet import ConvNet, ConvNetShape
 from models.inference import representations
 from models.network import Network
-from models.ood import Reference, directions, nearest_direction
+from models.ood import Reference, calibrated
 from models.training.card import versions, write_model
 from models.training.cubic import CLASSES, DESCRIPTIONS, element_of, pristine_cubic
 from models.training.cubic_defects import (
@@ -150,7 +150,7 @@ def _trained(settings: DiffractionTraining, pristine: _Pristine, on_epoch: Epoch
 
 
 def _calibrated(network: Network, pristine: _Pristine, stores: ImageStores) -> Reference:
-    """Directions of a training image of every class and element, and how far held-out crystals are from them.
+    """A training image of every class and element, and how far held-out crystals are from them.
 
     All cell settings and lattice parameters give the same image: one stands for all.
     """
@@ -159,14 +159,26 @@ def _calibrated(network: Network, pristine: _Pristine, stores: ImageStores) -> R
         for row in pristine.training[::-1]
     }
     rows = np.sort(list(kinds.values()))
-    points = directions(representations(network, torch.from_numpy(pristine.images[rows]))).half().float()
     held_out = pristine.images[pristine.held_out[::CALIBRATION_STRIDE]]
     hosts = pristine.held_out_hosts(CALIBRATION_STRIDE)
     defective = stores.images("calibration", _defective(hosts, MILD_DEFECTS, CALIBRATION_SEED))
-    known = directions(representations(network, torch.from_numpy(np.concatenate([held_out, defective]))))
-    distances, nearest = nearest_direction(known, points)
-    classes = pristine.classes[rows]
-    return Reference(points.numpy(), classes, distances, classes[nearest])
+    nothing = np.empty(0, np.float32)
+    reference = Reference(
+        inputs=_head_inputs(network, pristine.images[rows]).half().float().numpy(),
+        classes=pristine.classes[rows],
+        ids=tuple(pristine.structures[row].structure_id for row in rows),
+        units=nothing,
+        calibration=nothing,
+        calibration_classes=np.empty(0, np.int64),
+    )
+    usual = _head_inputs(network, np.concatenate([held_out, defective]))
+    return calibrated(network.head, reference, usual)
+
+
+def _head_inputs(network: Network, images: NDArray[np.floating[Any]]) -> torch.Tensor:
+    """What the head reads (B, width) of images (B, pixels)."""
+    vectors = torch.from_numpy(images)
+    return network.head_inputs(vectors, representations(network, vectors))
 
 
 def _defective(hosts: Sequence[Structure], kinds: Sequence[CubicDefect], seed: int) -> list[Structure]:

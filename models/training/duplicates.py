@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from engine.descriptors.soap import SoapSettings, soap_vector
 from engine.errors import CrysiftError
 from engine.structure import Structure
-from engine.symmetry.protostructure import protostructure
 from models.prototypes import Prototype
+from models.structure_types import structure_type
 from models.training.replicas import pristine_structures
 from models.training.unknowns import crystal_of
 
@@ -50,21 +50,49 @@ class Neighbor:
         )
 
 
+class Known:
+    """Classes that new ones are compared with: those of a model, and the new ones before."""
+
+    def __init__(self, known: Iterable[Prototype], settings: SoapSettings) -> None:
+        """Take the `known` classes; vectors are compared at `settings`."""
+        self._settings = settings
+        self._vectors = {prototype: pristine_vectors(prototype, settings) for prototype in known}
+
+    def add(self, examples: Iterable[Prototype]) -> None:
+        """Take examples of one class more, or further ones of a class."""
+        for prototype in examples:
+            self._vectors[prototype] = pristine_vectors(prototype, self._settings)
+
+    def nearest(self, examples: Sequence[Prototype]) -> Neighbor:
+        """Find the class nearest to a new one, between all pristine structures of both, periodic or not.
+
+        A class of the same structure type comes before one that is nearer.
+        """
+        own = [pristine_vectors(example, self._settings) for example in examples]
+        distances: dict[str, float] = {}
+        types: dict[str, str] = {}
+        for other, vectors in self._vectors.items():
+            distance = min(_distance(one, vectors) for one in own)
+            distances[other.label] = min(distance, distances.get(other.label, np.inf))
+            if kind := next(filter(None, (same_structure_type(one, other) for one in examples)), None):
+                types[other.label] = kind
+        nearest = min(types or distances, key=distances.__getitem__)
+        return Neighbor(examples[0].label, nearest, distances[nearest], types.get(nearest))
+
+
 def nearest_classes(
     added: Sequence[Prototype], known: Sequence[Prototype], settings: SoapSettings
 ) -> list[Neighbor]:
     """Find the class nearest to each new one among the `known` classes and the new ones before it.
 
-    Vectors are compared at `settings`, between all pristine structures of two classes, periodic or not. A
-    known class of the same structure type comes before one that is nearer.
+    Vectors are compared at `settings`.
     """
     found: list[Neighbor] = []
-    earlier = list(known)
-    vectors = {prototype: pristine_vectors(prototype, settings) for prototype in (*known, *added)}
+    earlier = Known(known, settings)
     for label in dict.fromkeys(prototype.label for prototype in added):
         examples = [prototype for prototype in added if prototype.label == label]
-        found.append(_nearest(examples, earlier, vectors))
-        earlier += examples
+        found.append(earlier.nearest(examples))
+        earlier.add(examples)
     return found
 
 
@@ -107,37 +135,12 @@ def same_structure_type(one: Prototype, other: Prototype) -> str | None:
     first, second = crystal_of(one), crystal_of(other)
     if first.composition.anonymized_formula != second.composition.anonymized_formula:
         return None
-    label = _structure_type(one)
-    if label is None or label != _structure_type(other):
+    kind, others = structure_type(one), structure_type(other)
+    if kind is None or others is None or kind.label != others.label:
         return None
-    return label if StructureMatcher().fit_anonymous(first, second) else None
-
-
-def _nearest(
-    examples: Sequence[Prototype],
-    known: Sequence[Prototype],
-    vectors: dict[Prototype, NDArray[np.float64]],
-) -> Neighbor:
-    label = examples[0].label
-    distances: dict[str, float] = {}
-    types: dict[str, str] = {}
-    for other in known:
-        distance = min(_distance(vectors[one], vectors[other]) for one in examples)
-        distances[other.label] = min(distance, distances.get(other.label, np.inf))
-        if kind := next(filter(None, (same_structure_type(one, other) for one in examples)), None):
-            types[other.label] = kind
-    nearest = min(types or distances, key=distances.__getitem__)
-    return Neighbor(label, nearest, distances[nearest], types.get(nearest))
+    return kind.label if StructureMatcher().fit_anonymous(first, second) else None
 
 
 def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Smallest distance between rows of (n, width) and of (m, width)."""
     return float(np.linalg.norm(one[:, None] - other[None], axis=2).min())
-
-
-def _structure_type(prototype: Prototype) -> str | None:
-    numbers = np.array(crystal_of(prototype).atomic_numbers)
-    try:
-        return protostructure(prototype.positions, numbers, prototype.lattice).label
-    except ValueError:
-        return None

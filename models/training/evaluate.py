@@ -47,7 +47,7 @@ class Detection:
 
 def accuracy(model: Model, vectors: Floats, classes: Classes, passes: int, seed: int = 0) -> float:
     """Share of `vectors` (N, inputs) whose most probable class by the mean of `passes` passes is right."""
-    result, _ = Inference.of(model, passes, seed)(torch.from_numpy(vectors))
+    result = Inference.of(model, passes, seed)(torch.from_numpy(vectors)).uncertainty
     return float((result.probabilities.argmax(axis=1) == classes).mean())
 
 
@@ -78,9 +78,9 @@ def detection(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> Det
 
 
 def _scores(model: Model, vectors: Floats, passes: int) -> dict[str, NDArray[np.floating]]:
-    uncertainty, points = Inference.of(model, passes, seed=0)(torch.from_numpy(vectors))
+    uncertainty, _, inputs = Inference.of(model, passes, seed=0)(torch.from_numpy(vectors))
     return {
-        "ood_score": OutOfDistribution(model.reference)(points).score,
+        "ood_score": OutOfDistribution(model.network.head, model.reference)(inputs).score,
         "mutual_information": uncertainty.mutual_information,
         "predictive_entropy": uncertainty.predictive_entropy,
         "variation_ratio": uncertainty.variation_ratio,

@@ -98,7 +98,7 @@ def extend_arise(
         base,
         network=trained.network,
         labels=labels,
-        reference=reference_of(trained.network, data, recipe),
+        reference=reference_of(data, recipe),
         card={**base.card, "added": [*base.card.get("added", ()), *map(record_of, addition.prototypes)]},
     )
     calibration = _place(place, "calibration", (*old, *addition.prototypes)).folder
@@ -173,7 +173,9 @@ def _joined(one: TrainingVectors, other: TrainingVectors) -> TrainingVectors:
         classes=np.concatenate([one.classes, other.classes]),
         further=np.concatenate([one.further, other.further]),
         further_classes=np.concatenate([one.further_classes, other.further_classes]),
+        ids=one.ids + other.ids,
         crystals=np.concatenate([one.crystals, len(one.further) + other.crystals]),
+        crystal_ids=one.crystal_ids + other.crystal_ids,
     )
 
 

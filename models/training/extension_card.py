@@ -46,10 +46,10 @@ coordinate in units of d_NN, η the share of atoms removed; mean of {passes} dro
 
 ## Out of distribution
 
-`ood_score` is the distance to the nearest of {reference:,} training vectors between directions of the last
-hidden layer's activations, in units of the 95th percentile of {calibration:,} structures, old and new, that
-were not trained on: {kinds}. `ood_p_value` is taken among those whose nearest training vector is of the same
-class.
+`ood_score` is the distance to the nearest of {reference:,} training vectors in the joint space of the
+descriptor's, the first and the last hidden layer's directions, in units of the 95th percentile of
+{calibration:,} structures, old and new, that were not trained on: {kinds}. `ood_p_value` is conformal over
+all of them, with distances in units of the class of the nearest training vector.
 
 ## Versions
 

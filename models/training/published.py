@@ -55,9 +55,9 @@ them (temperature 1); {temperature} would calibrate them best on this project's 
 
 ## Out of distribution
 
-`ood_score` is the distance to the nearest of {reference:,} vectors of pristine structures between
-directions of the last hidden layer's activations, in units of the 95th percentile of {calibration:,}
-defective structures made from this project's prototypes: {calibration_kinds}.
+`ood_score` is the distance to the nearest of {reference:,} vectors of pristine structures in the joint space
+of the descriptor's, the first and the last hidden layer's directions, in units of the 95th percentile of
+{calibration:,} defective structures made from this project's prototypes: {calibration_kinds}.
 
 ## Versions
 
@@ -128,7 +128,7 @@ def import_keras(
         network=network,
         labels=labels,
         features=features_of(REFERENCE.center),
-        reference=reference_of(network, data, REFERENCE),
+        reference=reference_of(data, REFERENCE),
         card={
             **_provenance(file, found, settings),
             "pristine_structures": len(data.classes),

@@ -136,16 +136,19 @@ class Recipe:
 class TrainingVectors(NamedTuple):
     """Vectors that a network is trained on.
 
-    `pristine` (structures, size, 316) belong to `classes` (structures,) and are as the recipe's grid asks;
-    `further` (M, 316) are those of pieces and of variants and belong to `further_classes` (M,). `crystals`
-    are the rows of the latter that belong to distorted crystals without defects.
+    `pristine` (structures, size, 316) belong to the structures `ids` (structures,) of `classes` (structures,)
+    and are as the recipe's grid asks; `further` (M, 316) are those of pieces and of variants and belong to
+    `further_classes` (M,). `crystals` are the rows of the latter that belong to distorted crystals without
+    defects, `crystal_ids` those of the crystals.
     """
 
     pristine: Floats
     classes: Classes
+    ids: tuple[str, ...]
     further: Floats
     further_classes: Classes
     crystals: NDArray[np.int64]
+    crystal_ids: tuple[str, ...]
 
     @property
     def all(self) -> tuple[Floats, Classes]:
@@ -154,22 +157,23 @@ class TrainingVectors(NamedTuple):
         classes = np.repeat(self.classes, self.pristine.shape[1])
         return np.concatenate([rows, self.further]), np.concatenate([classes, self.further_classes])
 
-    def at_rest(self, recipe: Recipe) -> tuple[Floats, Classes]:
-        """Vectors (M, 316) of crystals at rest, without defects, and their classes (M,).
+    def at_rest(self, recipe: Recipe) -> tuple[Floats, Classes, tuple[str, ...]]:
+        """Vectors (M, 316) of crystals at rest, without defects, their classes (M,) and names (M,).
 
         These are the pristine structures at all scales of the recipe, but nothing else varied, and the
         distorted crystals.
         """
         [center] = recipe.center.points
-        chosen = [
-            number
+        chosen = {
+            number: f"/scale-{point.scale:g}" if point.scale != center.scale else ""
             for number, point in enumerate(recipe.grid.points)
             if (point.cutoff, point.sigma, point.smearing) == (center.cutoff, center.sigma, 0.0)
-        ]
-        rows = self.pristine[:, chosen]
+        }
+        rows = self.pristine[:, list(chosen)]
         vectors = [rows.reshape(-1, rows.shape[-1]), self.further[self.crystals]]
         classes = [np.repeat(self.classes, len(chosen)), self.further_classes[self.crystals]]
-        return np.concatenate(vectors), np.concatenate(classes)
+        names = (f"{name}{scale}" for name in self.ids for scale in chosen.values())
+        return np.concatenate(vectors), np.concatenate(classes), (*names, *self.crystal_ids)
 
 
 @dataclass(frozen=True)
@@ -208,9 +212,11 @@ class Workplace:
         return TrainingVectors(
             pristine=self.vectors("pristine", pristine, recipe.grid),
             classes=classes_of(pristine, labels),
+            ids=tuple(structure.structure_id for structure in pristine),
             further=np.concatenate([vectors.reshape(-1, vectors.shape[-1]) for vectors in further]),
             further_classes=np.concatenate([of_piece, classes_of(variants, labels)]),
             crystals=len(of_piece) + np.array(crystals, np.int64),
+            crystal_ids=tuple(variants[row].structure_id for row in crystals),
         )
 
 

@@ -55,8 +55,8 @@ class Judge:
     def __call__(self, structures: Sequence[Structure], images: Images) -> Judged:
         """Judge `structures` by their fingerprints (structures, pixels)."""
         classes, vectors = classes_of(structures), torch.from_numpy(images)
-        uncertainty, points = self._inference(vectors)
-        plain = self._network.head(self._network.head_inputs(vectors, points)).argmax(dim=1).numpy()
+        uncertainty, _, inputs = self._inference(vectors)
+        plain = self._network.head(inputs).argmax(dim=1).numpy()
         p = uncertainty.probabilities
         found = p.argmax(axis=1)
         mistakes = Counter(

@@ -13,7 +13,7 @@ from engine.descriptors.diffraction.stage import DiffractionStage
 from engine.structure import Structure, structures_table
 from models.convnet import ConvNet, ConvNetShape
 from models.inference import representations
-from models.ood import Reference, directions
+from models.ood import Reference
 from models.weights_file import Model, save_model
 
 CRYSTALS: dict[str, Atoms] = {
@@ -40,10 +40,12 @@ def write_small_network(folder: Path) -> Path:
     labels = tuple(CRYSTALS)
     known = np.flatnonzero(np.array(labels) != UNFAMILIAR)
     reference = Reference(
-        directions(points).numpy()[known],
-        known,
-        np.linspace(1e-3, 2e-2, 99, dtype=np.float32),
-        known[np.arange(99) % 3],
+        inputs=network.head_inputs(images, points).numpy()[known],
+        classes=known,
+        ids=tuple(f"taught:{labels[row]}" for row in known),
+        units=np.ones(1, np.float32),
+        calibration=np.linspace(1e-3, 2e-2, 99, dtype=np.float32),
+        calibration_classes=known[np.arange(99) % 3],
     )
     features = {"channels": DiffractionSettings().channels, "mask": DiffractionSettings().mask}
     save_model(Model(network, labels, features, reference, {"note": "test"}), folder)

@@ -70,7 +70,7 @@ def test_spread_over_sampled_networks_is_that_of_networks_with_units_removed(
     np.testing.assert_allclose(verdicts.probabilities, np.mean(passes, axis=0), atol=1e-5)
     np.testing.assert_allclose(verdicts.deviations, np.std(passes, axis=0), atol=1e-5)
     assert verdicts.deviations.max() > 0.0
-    score = OutOfDistribution(model.reference)(network.points(vectors)).score
+    score = OutOfDistribution(network.head, model.reference)(active).score
     np.testing.assert_allclose(verdicts.ood_score, score, rtol=1e-4, atol=1e-4)
 
 

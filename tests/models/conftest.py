@@ -13,7 +13,7 @@ from engine.columns import contiguous, fixed_size_values
 from models.convnet import ConvNet, ConvNetShape
 from models.inference import representations
 from models.network import Perceptron, PerceptronShape
-from models.ood import Reference, directions
+from models.ood import Reference
 from models.prototypes import prototypes
 from models.weights_file import Model, save_model
 
@@ -43,11 +43,17 @@ def vectors() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def model(network: Perceptron, vectors: torch.Tensor) -> Model:
     """The network with labels, reference and calibration."""
-    points = directions(representations(network, vectors)).half().float().numpy()
     calibration = np.linspace(0.1, 0.5, 99, dtype=np.float32)
     labels = tuple(prototype.label for prototype in prototypes())
     soap = {"cutoff": 4.0, "sigma": 0.1, "scale": 1.0, "basis": "quip"}
-    reference = Reference(points, np.arange(37), calibration, np.arange(99) % 37)
+    reference = Reference(
+        inputs=vectors.half().float().numpy(),
+        classes=np.arange(37),
+        ids=tuple(f"training:{row}" for row in range(37)),
+        units=np.array([0.2, 0.4, 0.1], np.float32),
+        calibration=calibration,
+        calibration_classes=np.arange(99) % 37,
+    )
     return Model(network, labels, soap, reference, {"note": "test"})
 
 
@@ -79,9 +85,14 @@ def images() -> torch.Tensor:
 @pytest.fixture(scope="session")
 def diffraction_model(convnet: ConvNet, images: torch.Tensor) -> Model:
     """The convolutional network with labels, reference and calibration."""
-    points = directions(representations(convnet, images)).half().float().numpy()
+    points = representations(convnet, images)
     reference = Reference(
-        points, np.arange(21) % 4, np.linspace(0.1, 0.5, 99, dtype=np.float32), np.arange(99) % 4
+        inputs=convnet.head_inputs(images, points).half().float().numpy(),
+        classes=np.arange(21) % 4,
+        ids=tuple(f"training:{row}" for row in range(21)),
+        units=np.ones(1, np.float32),
+        calibration=np.linspace(0.1, 0.5, 99, dtype=np.float32),
+        calibration_classes=np.arange(99) % 4,
     )
     features = {"channels": "single", "mask": True}
     return Model(convnet, ("fcc", "diamond", "bcc", "sc"), features, reference, {"note": "test"})

@@ -24,7 +24,7 @@ def small_model(work: Path, recipe: Recipe = RECIPE) -> Model:
     settings = TrainingSettings(epochs=30, batch=16, learning_rate=3e-3, sparsity=0.0)
     trained = train(partial(perceptron_for, shape), *data.all, settings)
     card = {"settings": {"recipe": asdict(recipe)}}
-    reference = reference_of(trained.network, data, recipe)
+    reference = reference_of(data, recipe)
     return calibrate(Model(trained.network, LABELS, dict(SOAP), reference, card), work)
 
 

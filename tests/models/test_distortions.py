@@ -104,10 +104,11 @@ def test_distorted_crystals_are_among_those_at_rest(tmp_path_factory: pytest.Tem
     variants = list(recipe.variants(of))
     intact = [v.source_id.split("/")[1:3] == ["supercell-0", "pristine"] for v in variants]
     assert 0 < sum(intact) < 12
-    vectors, classes = data.at_rest(recipe)
+    vectors, classes, names = data.at_rest(recipe)
     assert len(vectors) == 8 + sum(intact)
     np.testing.assert_array_equal(vectors[8:], data.further[intact])
     np.testing.assert_array_equal(classes[8:], data.further_classes[intact])
+    assert names[8:] == tuple(v.structure_id for v, kept in zip(variants, intact, strict=True) if kept)
 
 
 def test_a_distortion_says_what_it_is_and_what_it_cannot_be() -> None:

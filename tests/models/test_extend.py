@@ -4,7 +4,6 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -62,7 +61,7 @@ def test_the_new_class_is_found_by_the_written_model(extended: tuple[Path, Model
     of = class_prototypes(model.labels, model.card["added"])[-1:]
     structures = list(defective(defect_hosts(of), Defect(0.02, 0.05), 1, seed=5, of=of))
     vectors = Workplace(tmp_path).central_vectors("fluorite", structures, center_of(model))
-    result, _ = Inference.of(load_model(folder), 50, seed=0)(torch.from_numpy(vectors))
+    result, *_ = Inference.of(load_model(folder), 50, seed=0)(torch.from_numpy(vectors))
     assert (result.probabilities.argmax(axis=1) == len(LABELS)).all()
 
 
@@ -71,8 +70,7 @@ def test_reference_and_calibration_cover_the_new_class(base: Model, extended: tu
     new = len(LABELS)
     assert (model.reference.classes == new).sum() == 4 * len(RECIPE.grid.scales)
     assert (model.reference.calibration_classes == new).sum() >= 100
-    lengths = np.linalg.norm(model.reference.directions, axis=1)
-    np.testing.assert_allclose(lengths, 1.0, atol=2e-3)
+    assert len(model.reference.ids) == len(model.reference.classes)
     assert model.confidence != base.confidence
 
 

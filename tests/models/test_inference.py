@@ -93,6 +93,6 @@ def test_a_network_in_training_is_applied_without_being_changed(
 
 
 def test_no_vectors_give_no_results(convnet: ConvNet) -> None:
-    uncertainty, points = Inference(convnet, passes=5, seed=0)(torch.zeros((0, 4096)))
-    assert points.shape == (0, 128)
+    uncertainty, points, inputs = Inference(convnet, passes=5, seed=0)(torch.zeros((0, 4096)))
+    assert points.shape == inputs.shape == (0, 128)
     assert uncertainty.probabilities.shape == (0, 4)

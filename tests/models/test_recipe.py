@@ -146,9 +146,10 @@ def test_training_vectors_are_of_pristine_and_defective_structures(tmp_path: Pat
     vectors, classes = data.all
     assert vectors.shape == (44, 316)
     assert sorted(np.bincount(classes)) == [22, 22]
-    rest, of_rest = data.at_rest(recipe)
+    rest, of_rest, names = data.at_rest(recipe)
     np.testing.assert_array_equal(rest, data.pristine[:, [0, 2]].reshape(-1, 316))
     np.testing.assert_array_equal(of_rest, np.repeat(data.classes, 2))
+    assert names[:2] == (f"{data.ids[0]}/scale-0.95", data.ids[0])
     assert (np.linalg.norm(data.pristine[:, 0] - data.pristine[:, 1], axis=1) > 0.01).all()
 
 

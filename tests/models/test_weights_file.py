@@ -41,7 +41,9 @@ from models.weights_file import (
 def test_model_comes_back_as_it_was_saved(model: Model, weights: Path, vectors: torch.Tensor) -> None:
     loaded = load_model(weights)
     torch.testing.assert_close(loaded.network(vectors), model.network(vectors), rtol=0, atol=0)
-    np.testing.assert_array_equal(loaded.reference.directions, model.reference.directions)
+    np.testing.assert_array_equal(loaded.reference.inputs, model.reference.inputs)
+    np.testing.assert_array_equal(loaded.reference.units, model.reference.units)
+    assert loaded.reference.ids == model.reference.ids
     np.testing.assert_array_equal(loaded.reference.classes, model.reference.classes)
     np.testing.assert_array_equal(loaded.reference.calibration, model.reference.calibration)
     np.testing.assert_array_equal(loaded.reference.calibration_classes, model.reference.calibration_classes)
@@ -68,7 +70,7 @@ def test_convolutional_model_comes_back_as_it_was_saved(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, r"has model format 2, this version of crysift reads 3 and 4: train the model again"),
+        ({"format": 2}, r"has model format 2, this version of crysift reads 5: train the model again"),
         (
             {"architecture": "oracle"},
             r"architecture 'oracle', this version of crysift knows arise, diffraction",
@@ -91,18 +93,6 @@ def test_confidence_comes_back_as_it_was_saved(model: Model, tmp_path: Path) -> 
     confidence = Confidence(temperature=0.8, information_threshold=0.25)
     save_model(replace(model, confidence=confidence), tmp_path)
     assert load_model(tmp_path).confidence == model_confidence(tmp_path) == confidence
-
-
-def test_model_from_before_temperatures_is_read_at_temperature_one(
-    model: Model, weights: Path, vectors: torch.Tensor, tmp_path: Path
-) -> None:
-    metadata = {name: value for name, value in model_metadata(weights).items() if name != "confidence"}
-    old = save(load((weights / MODEL_FILE).read_bytes()), {"crysift": json.dumps(metadata | {"format": 3})})
-    (tmp_path / MODEL_FILE).write_bytes(old)
-    (tmp_path / DIGEST_FILE).write_text(hashlib.sha256(old).hexdigest(), encoding="ascii")
-    loaded = load_model(tmp_path)
-    assert loaded.confidence.temperature == 1.0
-    torch.testing.assert_close(loaded.network(vectors), model.network(vectors), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("changes", [{"temperature": 0.0}, {"temperature": 100.0}, {"temperature": math.nan}])
