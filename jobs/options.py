@@ -23,10 +23,13 @@ PASSES = 1000
 ADAPTIVE = "adaptive"
 SEED = 0
 ALPHA = 0.05
+FDR = 0.1
 WEIGHTS = DEFAULT_WEIGHTS
 GPU_SHARE = 1.0
 EPOCHS = {"arise": 30, "diffraction": 8}
 TRAINING_SEED = 42
+MIN_MEMBERS = 20
+MAX_CLASSES = 10
 TOP = 20
 MAP_SAMPLE = 200_000
 
@@ -206,6 +209,15 @@ Threshold = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option("--seed", help="Seed of the dropout masks.", min=0, rich_help_panel=NETWORK)
+]
+Fdr = Annotated[
+    float,
+    typer.Option(
+        "--fdr",
+        help="Select structures as novel at this false discovery rate: the share of known ones among them.",
+        min=0.0,
+        max=1.0,
+    ),
 ]
 Alpha = Annotated[
     float,

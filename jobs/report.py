@@ -28,6 +28,15 @@ SHOWN = [
     "ood_p_value",
     "is_ood",
 ]
+SHOWN_OF_NOVEL = [
+    "structure_id",
+    "count",
+    "formula",
+    "ood_score",
+    "ood_q_value",
+    "nearest_class",
+    "protostructure",
+]
 SHOWN_OF_BOTH = {
     "structure_id": "structure_id",
     "formula": "formula",
@@ -44,15 +53,20 @@ SHOWN_OF_BOTH = {
 """Columns and their headings, so short that they fit into a terminal."""
 
 
-def print_report(console: Console, result: ScreenResult, strangest: pa.Table, top: int) -> None:
-    """Print the end of a screening for a person; `strangest` are its `top` strangest structures or fewer."""
+def print_report(
+    console: Console, result: ScreenResult, strangest: pa.Table, novel: pa.Table, top: int
+) -> None:
+    """Print the end of a screening for a person; `strangest` and `novel` have `top` rows or fewer."""
     summary = result.summary
     whole = summary["structures"] <= top
-    if strangest.num_rows:
+    if strangest.num_rows and (whole or len(result.models) > 1 or not novel.num_rows):
         heading = f"The {strangest.num_rows} most out-of-distribution structures"
         if whole:
             heading = "The structures, the least known first"
         console.show(rich_table(_shown(strangest), heading, decimals=3))
+    elif novel.num_rows:
+        heading = f"The first {novel.num_rows} of {summary['selection']['novel']:,} novel structures"
+        console.show(rich_table(novel.select(SHOWN_OF_NOVEL), heading, decimals=3))
     console.say()
     if not whole:
         for model in result.models:
@@ -61,6 +75,7 @@ def print_report(console: Console, result: ScreenResult, strangest: pa.Table, to
     tables = summary["tables"]
     width = max(map(len, tables)) + 1
     _print_counts(console, summary, width)
+    console.say(_selected(summary["selection"]))
     for name, place in tables.items():
         console.say(f"  {name:<{width}} {place}")
     console.say(f'\nAsk on: {_command()} query "{_next_question(result)}" --store {result.store_url}')
@@ -125,6 +140,14 @@ def _print_counts(console: Console, summary: dict[str, Any], width: int) -> None
     if verdicts["not_compared"]:
         told += f", {verdicts['not_compared']:,} have one or none"
     console.say(f"  {'verdicts':<{width}} {told}")
+
+
+def _selected(selection: dict[str, Any]) -> str:
+    """How much is novel."""
+    text = f"{selection['selected']:,} selected at a false discovery rate of {selection['fdr']:g}"
+    if selection["known_by_symmetry"]:
+        text += f" ({selection['known_by_symmetry']:,} have the protostructure of a class)"
+    return f"{text}: {selection['novel']:,} novel structures"
 
 
 def _fates(found: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from engine.execution import Listener
     from engine.store import Store, Superseded, Table
+    from models.stage import PredictStage
 
 DEFAULT_STORE = "crysift-store"
 
@@ -26,13 +28,15 @@ DEFAULT_STORE = "crysift-store"
 class ScreenResult:
     """The tables that a screening made, or found made; its scope is the sources that were screened.
 
-    ``models`` are the networks that were applied, ``tables`` the derived tables by name.
+    ``models`` are the networks that were applied, ``tables`` the derived tables by name, ``answers`` the
+    tables "selection" and "novel": what the first network selects at a false discovery rate.
     """
 
     store: Store
     models: tuple[str, ...]
     tables: Mapping[str, Table]
     parts: frozenset[str]
+    answers: Mapping[str, Table] = field(default_factory=dict)
 
     @property
     def store_url(self) -> str:
@@ -42,15 +46,24 @@ class ScreenResult:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """Counts, prototypes, failures and the places of the tables, as JSON values."""
-        from jobs.summary import summarize
+        from jobs.selection import CSV
+        from jobs.summary import selected, summarize
 
         rows_in = sum(footer.rows_in for footer in self.store.structures.footers(self.parts).values())
         rows_in -= self._superseded.count(self.parts)
-        tables = (self.store.structures, self.store.rejects, *self.tables.values())
+        tables = (self.store.structures, self.store.rejects, *self.tables.values(), *self.answers.values())
+        connection = self._connect()
         return {
             "store": self.store_url,
-            **summarize(self._connect(), self.models, rows_in),
-            "tables": {table.name: table.folder.url for table in tables},
+            **summarize(connection, self.models, rows_in),
+            "selection": {
+                "fdr": self.answers["selection"].fingerprint.settings["fdr"],
+                **selected(connection),
+            },
+            "tables": {
+                **{table.name: table.folder.url for table in tables},
+                CSV: self.store.folder.path(CSV),
+            },
         }
 
     def predictions(self, columns: list[str] | None = None, model: str | None = None) -> pa.Table:
@@ -94,6 +107,14 @@ class ScreenResult:
 
         return answer(self._connect(), strangest(self.models), count)
 
+    def selection(self) -> pa.Table:
+        """Return what is selected as out of distribution and why, a row per structure: `SELECTION`."""
+        return _whole(self.answers["selection"])
+
+    def novel(self, count: int | None = None) -> pa.Table:
+        """Return the novel structures, equivalent ones once, the farthest first: `NOVEL`, so many or all."""
+        return _whole(self.answers["novel"]).slice(0, count)
+
     def prototypes(self, model: str | None = None) -> pa.Table:
         """Return how often a network recognises each prototype, and how often it finds it only resembled."""
         from jobs.summary import answer, prototypes
@@ -115,7 +136,7 @@ class ScreenResult:
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         from engine.store import Superseded
-        from jobs.views import add_verdicts, add_view, open_connection
+        from jobs.views import add_verdicts, add_view, add_whole, open_connection
 
         connection = open_connection(self.store)
         scope = {"structures": self.store.structures, "rejects": self.store.rejects, **self.tables}
@@ -124,7 +145,23 @@ class ScreenResult:
             add_view(connection, name, table, self.parts & table.part_names(), superseded)
         if len(self.models) > 1:
             add_verdicts(connection, "features_diffraction")
+        for name, table in self.answers.items():
+            add_whole(connection, name, table)
         return connection
+
+    def answered(self, stage: PredictStage, fdr: float) -> ScreenResult:
+        """Return the result with what a network selects at a rate `fdr`, computed where it is not there."""
+        from jobs.selection import Answer, answer_tables
+
+        answer = Answer(self.store, stage, self.tables, self.parts, fdr)
+        with closing(self._connect()) as connection:
+            return replace(self, answers=answer_tables(answer, connection))
+
+
+def _whole(table: Table) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(table.read(part) for part in sorted(table.part_names()))
 
 
 def screen(
@@ -157,7 +194,9 @@ def screen(
     ):
         parts = parts_of(ingest_all(connectors, opened, asked.limits, tell))
         tables = derive_all(opened, asked.stages(), asked.execution, tell)
-        result = ScreenResult(opened, tuple(asked.predictions()), tables, parts)
+        networks = asked.predictions()
+        screened = ScreenResult(opened, tuple(networks), tables, parts)
+        result = screened.answered(next(iter(networks.values())), asked.fdr)
         run.finish(result.summary)
     return result
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from engine.errors import check_between
+
 if TYPE_CHECKING:
     from connectors.settings import SourceSettings
     from engine.descriptors.diffraction import DiffractionSettings
@@ -75,12 +77,15 @@ class ScreenSettings:
     """Descriptor that "arise" reads."""
     diffraction: DiffractionSettings = field(default_factory=_diffraction)
     """Descriptor that "diffraction" reads."""
+    fdr: float = 0.1
+    """False discovery rate of the selection: the share of known structures among those that are selected."""
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     sources: SourceSettings = field(default_factory=_sources)
 
     def __post_init__(self) -> None:
-        """Raise CrysiftError for networks that are unknown or named twice."""
+        """Raise CrysiftError for networks that are unknown or named twice, or a rate outside [0, 1]."""
         self.predictions()
+        check_between("screening setting fdr", self.fdr, 0.0, 1.0)
 
     def predictions(self) -> dict[str, PredictStage]:
         """Return the stages of the networks by name, always in the same order."""
@@ -89,10 +94,11 @@ class ScreenSettings:
         return stages_of(self.models)
 
     def stages(self) -> list[Stage]:
-        """Return what is derived from the structures: each network's descriptor, then its predictions."""
+        """Return what is derived: each network's descriptor and its predictions, last the structure types."""
+        from engine.symmetry.stage import ProtostructureStage
         from jobs.stages import descriptor_stage
 
-        return [
+        of_networks = [
             stage
             for network in self.predictions().values()
             for stage in (
@@ -100,11 +106,13 @@ class ScreenSettings:
                 network,
             )
         ]
+        return [*of_networks, ProtostructureStage()]
 
     def as_json(self) -> dict[str, Any]:
         """Return what determines the numbers, and how to run, as JSON values for the record of the run."""
         return {
             "limits": asdict(self.limits),
             **{stage.name: {**stage.settings(), "model": stage.model_hash()} for stage in self.stages()},
+            "fdr": self.fdr,
             "execution": asdict(self.execution),
         }

@@ -39,6 +39,9 @@ _PREDICTED = """SELECT count(*) AS predictions, count(*) FILTER (WHERE status = 
 _COMPARED = """SELECT count(*) FILTER (WHERE agree) AS agree, count(*) FILTER (WHERE NOT agree) AS disagree,
     count(*) FILTER (WHERE agree IS NULL) AS not_compared FROM verdicts"""
 
+_SELECTED = """SELECT count(*) FILTER (WHERE is_ood) AS selected, (SELECT count(*) FROM novel) AS novel,
+    count(*) FILTER (WHERE is_ood AND symmetry_class IS NOT NULL) AS known_by_symmetry FROM selection"""
+
 _FAILURES = """SELECT error_stage, error_class, count(*) AS structures, min(error_message) AS example
     FROM ({failed}) GROUP BY ALL ORDER BY structures DESC, error_stage, error_class"""
 
@@ -76,6 +79,12 @@ def summarize(connection: duckdb.DuckDBPyConnection, models: Sequence[str], rows
         return {**counted, **found[models[0]]}
     [verdicts] = answer(connection, _COMPARED).to_pylist()
     return {**counted, "models": found, "verdicts": verdicts}
+
+
+def selected(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Count what the view `selection` selects, and how many different structures that are."""
+    [counts] = answer(connection, _SELECTED).to_pylist()
+    return dict(counts)
 
 
 def _found(connection: duckdb.DuckDBPyConnection, model: str) -> dict[str, Any]:

@@ -79,6 +79,13 @@ def add_view(
     )
 
 
+def add_whole(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:
+    """Create a view over all parts of a table that no structure's newer version takes rows from."""
+    from engine.store import Superseded
+
+    add_view(connection, name, table, table.part_names(), Superseded({}))
+
+
 def add_verdicts(connection: duckdb.DuckDBPyConnection, features: str | None) -> None:
     """Create the view `verdicts` over the views `predictions_arise` and `predictions_diffraction`.
 

@@ -11,6 +11,7 @@ def screen(
     sources: options.Sources,
     store: options.StoreOption = options.DEFAULT_STORE,
     models: options.Models = "arise",
+    fdr: options.Fdr = options.FDR,
     top: options.Top = options.TOP,
     file_format: options.FileFormat = None,
     columns: options.Columns = None,
@@ -81,11 +82,14 @@ def screen(
             models=asked,
             soap=SoapSettings(cutoff=cutoff, sigma=sigma, basis=basis, backend=backend),
             diffraction=DiffractionSettings(channels=channels, mask=mask),
+            fdr=fdr,
             execution=ExecutionSettings(executor, workers, add_table, Cluster(ray, dask, gpu_share)),
             sources=SourceSettings(file_format, columns, entry_filter, include_nc, include_deprecated, oasis),
         )
         with ProgressBars(console) as bars:
             result = run(sources, store, settings, bars)
         strangest = result.most_out_of_distribution(top)
-        print_report(console, result, strangest, top)
-        console.finish({**result.summary, "most_out_of_distribution": strangest.to_pylist()})
+        novel = result.novel(top)
+        print_report(console, result, strangest, novel, top)
+        told = {"most_out_of_distribution": strangest.to_pylist(), "novel": novel.to_pylist()}
+        console.finish({**result.summary, **told})

@@ -127,7 +127,7 @@ def test_a_screening_into_a_bucket_gives_the_tables_of_one_on_a_disk(
     }
     assert contents(URL) == contents(tmp_path / "store") != {}
     status(URL, as_json=True)
-    assert [table["rows"] for table in json.loads(capsys.readouterr().out)["tables"]] == [4, 4, 4]
+    assert [table["rows"] for table in json.loads(capsys.readouterr().out)["tables"]] == [4, 4, 0, 4, 4, 4]
     asked = connect(Store.open(URL)).execute("SELECT structure_id FROM predictions_arise ORDER BY 1")
     assert len(asked.fetchall()) == 4
     assert Store.open(URL).structures.scan(["nsites"]).to_table().num_rows == 4
@@ -143,9 +143,11 @@ def test_damaged_objects_are_found_and_made_again(
 ) -> None:
     screened(crystals, URL)
     before = derived_in_bucket(service)
-    features, predictions = sorted(before)
-    put(service, features, b"")
-    put(service, predictions, before[predictions][:-9])
+    features, novel, predictions, protostructures, selection = sorted(before)
+    for emptied in (features, novel):
+        put(service, emptied, b"")
+    for cut in (predictions, protostructures, selection):
+        put(service, cut, before[cut][:-9])
     screened(crystals, URL)
     assert derived_in_bucket(service) == before
     flipped = bytearray(before[predictions])

@@ -18,7 +18,7 @@ from models.stage import PredictArise
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PASSES = 50
-KILLS = 10
+KILLS = 6
 ROOT = Path(__file__).parents[2]
 
 

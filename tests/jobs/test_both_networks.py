@@ -90,8 +90,8 @@ def command_line(both: Screening, diffraction_weights: Path) -> Callable[..., st
     return run
 
 
-def derived(store: Path) -> dict[str, pa.Table]:
-    return {str(path.relative_to(store)): pq.read_table(path) for path in store.glob("*-*/*.parquet")}
+def derived(store: Path, of: str = "*") -> dict[str, pa.Table]:
+    return {str(path.relative_to(store)): pq.read_table(path) for path in store.glob(f"{of}-*/*.parquet")}
 
 
 def test_one_ingest_serves_both(both: Screening) -> None:
@@ -101,6 +101,7 @@ def test_one_ingest_serves_both(both: Screening) -> None:
         ("predictions_arise", 5, 0),
         ("features_diffraction", 5, 1),
         ("predictions_diffraction", 5, 1),
+        ("protostructures", 5, 1),
     ]
     assert sum(isinstance(event, PageDone) for event in both.events) == 1
 
@@ -218,7 +219,7 @@ def test_the_steps_one_by_one_make_the_same_tables(
         command_line("featurize", "--descriptor", descriptor, store=store)
     command_line("predict", "--model", "diffraction", "--weights", diffraction_weights, *passes, store=store)
     command_line("predict", *passes, store=store)
-    assert derived(store) == derived(both.store)
+    assert derived(store) == {**derived(both.store, "features_*"), **derived(both.store, "predictions_*")}
 
 
 @pytest.mark.slow

@@ -155,8 +155,10 @@ def test_python_gives_arrow_tables_and_events(crystal_files: Path, tmp_path: Pat
     strangest = result.most_out_of_distribution(2)
     scores = sorted(predictions["ood_score"].to_pylist(), reverse=True)
     assert strangest["ood_score"].to_pylist() == scores[:2]
-    assert sum(event.rows for event in events if isinstance(event, PartDone)) == 2 * len(CRYSTALS)
-    assert sum(isinstance(event, StageFinished) for event in events) == 2
+    assert sum(event.rows for event in events if isinstance(event, PartDone)) == 3 * len(CRYSTALS)
+    assert sum(isinstance(event, StageFinished) for event in events) == 3
+    assert result.selection().num_rows == len(CRYSTALS)
+    assert result.novel(1).num_rows == min(1, result.summary["selection"]["novel"])
 
 
 def test_results_cover_the_sources_asked_for_and_not_the_whole_store(
