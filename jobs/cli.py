@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jobs.commands.bench import bench
+from jobs.commands.explain import explain
 from jobs.commands.featurize import featurize
 from jobs.commands.ingest import ingest
 from jobs.commands.jobs import jobs
@@ -49,6 +50,7 @@ DEVELOPMENT = "Models, studies and speed"
 app.command()(screen)
 app.command("map", rich_help_panel=RESULTS)(map_command)
 app.command(rich_help_panel=RESULTS)(query)
+app.command(rich_help_panel=RESULTS)(explain)
 app.command(rich_help_panel=RESULTS)(report)
 app.command(rich_help_panel=RESULTS)(serve)
 app.command(rich_help_panel=RESULTS)(similar)

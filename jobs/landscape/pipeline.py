@@ -90,13 +90,7 @@ def sources_of(store: Store) -> tuple[Table, Table]:
             "featurize` and `crysift predict` of structures that it holds"
         )
     predictions = store.latest("predictions_arise")
-    source = predictions.fingerprint.source_table
-    features = next((table for table in store.existing("features_soap") if table.folder.name == source), None)
-    if features is None:
-        raise CrysiftError(
-            f"{store.folder.url} holds {predictions.folder.name}, but not {source}, which it was made of: "
-            "run `crysift screen` again with the settings of that screening"
-        )
+    features = features_of(store, predictions)
     missing = predictions.missing(store.structures)
     if missing:
         raise CrysiftError(
@@ -104,6 +98,18 @@ def sources_of(store: Store) -> tuple[Table, Table]:
             "`crysift screen` that brought them again"
         )
     return features, predictions
+
+
+def features_of(store: Store, predictions: Table) -> Table:
+    """Return the vectors that predictions were made of; raises CrysiftError where the store has lost them."""
+    source = predictions.fingerprint.source_table
+    features = next((table for table in store.existing("features_soap") if table.folder.name == source), None)
+    if features is None:
+        raise CrysiftError(
+            f"{store.folder.url} holds {predictions.folder.name}, but not {source}, which it was made of: "
+            "run `crysift screen` again with the settings of that screening"
+        )
+    return features
 
 
 def _still_fitted(store: Store, table: Table) -> NDArray[np.object_]:

@@ -22,7 +22,7 @@ from tests.jobs.running import CRYSTALS, Answer, crysift
 COMMANDS = (
     *("screen", "query", "status", "verify", "ingest", "featurize", "predict", "train", "bench"),
     *("submit", "jobs", "logs", "stop", "spm", "spm-maps", "spm-regions", "spm-profiles", "study"),
-    *("map", "report", "serve", "similar", "tune", "models"),
+    *("map", "report", "serve", "similar", "explain", "tune", "models"),
 )
 HEAVY = {"torch", "ray", "dask", "distributed", "numba", "pymatgen", "ase", "scipy"}
 
@@ -62,6 +62,7 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
     from engine.descriptors.diffraction import DiffractionSettings
     from engine.descriptors.soap import SoapSettings
     from engine.validation import StructureLimits
+    from jobs.proposals import ProposalSettings
     from jobs.screening import DEFAULT_STORE
     from jobs.stages import networks, stages_of
     from models.stage import PREDICTIONS
@@ -82,6 +83,8 @@ def test_the_defaults_on_the_command_line_are_those_of_the_settings() -> None:
         optimisation = training.optimisation
         assert (optimisation.epochs, optimisation.seed) == (options.EPOCHS[network], options.TRAINING_SEED)
     assert DEFAULT_STORE == options.DEFAULT_STORE
+    dense = ProposalSettings(min_members=options.MIN_MEMBERS, max_classes=options.MAX_CLASSES)
+    assert ProposalSettings() == dense
 
 
 def test_the_words_of_the_command_line_name_the_defaults_of_searches_and_adaptive_passes() -> None:
@@ -201,7 +204,8 @@ def test_query_has_a_view_per_table_and_per_hashed_table(screened: tuple[Path, A
     views = {row["name"] for row in crysift("query", "SHOW TABLES", "--store", store, "--json").json()}
     hashed = {path.name.replace("-", "_") for path in store.glob("*-????????")}
     fixed = {"structures", "structures_history", "rejects"}
-    assert views == fixed | {"features_soap", "predictions_arise"} | hashed
+    newest = {"features_soap", "predictions_arise", "protostructures", "selection", "novel"}
+    assert views == fixed | newest | hashed
 
 
 def test_query_prints_a_table_and_tells_when_there_is_more(screened: tuple[Path, Answer]) -> None:

@@ -81,7 +81,7 @@ def soap_features(
     """
     columns = StructureColumns.from_table(table)
     ordered = table["is_ordered"].to_numpy()
-    species = _species_codes(columns, table["atomic_numbers"])
+    species = species_codes(columns, table["atomic_numbers"])
     if settings.backend == "torch":
         results = _batch_vectors(columns, species, ordered, settings, device)
     else:
@@ -93,7 +93,7 @@ def soap_features(
     return features_table(table["structure_id"], SoapStage.name, usable, features_schema(SOAP_WIDTH))
 
 
-def _species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -> Ints:
+def species_codes(columns: StructureColumns, atomic_numbers: pa.ChunkedArray) -> Ints:
     """Codes (N,) that are equal where the species are: elements where these are known, labels elsewhere.
 
     Two labels may stand for one element ("Fe1", "Fe2"); a partially occupied site has a label only.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from engine.descriptors.neighbors import Cell, Floats, Ints, reduced_cell, wrapp
 from engine.descriptors.scaling import d_nn
 from engine.descriptors.soap.kernel import average_spectrum
 from engine.descriptors.soap.radial import radial_table
-from engine.descriptors.soap.settings import SoapSettings
+from engine.descriptors.soap.settings import SOAP_WIDTH, SoapSettings
 
 
 class SoapResult(NamedTuple):
@@ -24,6 +25,15 @@ class SoapResult(NamedTuple):
     """Å, the smallest d_NN(α, β); NaN where no atom has a neighbour."""
     n_pairs: int | None
     """Ordered neighbour pairs within the cutoffs of all pairs of species; DScribe does not tell."""
+
+
+class SoapPairs(NamedTuple):
+    """What the vector of a structure of S species is the mean of."""
+
+    spectra: Floats
+    """(S, S, 316), unit vectors of the ordered pairs; zeros where no atom has a neighbour."""
+    d_nn: Floats
+    """(S, S) Å, d_NN(α, β) of centres α and neighbours β; infinite where there is no neighbour."""
 
 
 def soap_vector(
@@ -56,15 +66,39 @@ def soap_vector(
     scaled = lengths * settings.scale
     if pair_scales is not None:
         scaled = scaled * pair_scales
+    vector, pairs = _average(sublattices, bounds, cell, scaled, settings)
+    shortest = float(lengths.min())
+    return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)
+
+
+def soap_pairs(
+    positions: Floats, species: Ints, lattice: Floats, periodic: NDArray[np.bool_], settings: SoapSettings
+) -> SoapPairs:
+    """Spectra of the ordered pairs of species, ascending, whose mean is `soap_vector`, and their d_NN.
+
+    The arguments are those of `soap_vector`. The kernel stands in for the torch backend, which has no pairs.
+    """
+    chosen = replace(settings, backend="kernel") if settings.backend == "torch" else settings
+    sublattices, bounds, cell = by_species(positions, species, lattice, periodic)
+    lengths = d_nn(sublattices, bounds, cell)
+    spectra = np.empty((*lengths.shape, SOAP_WIDTH))
+    for pair in np.ndindex(lengths.shape):
+        only = np.full_like(lengths, np.inf)
+        only[pair] = lengths[pair] * settings.scale
+        spectra[pair] = _average(sublattices, bounds, cell, only, chosen)[0] * lengths.size
+    return SoapPairs(spectra, lengths)
+
+
+def _average(
+    sublattices: Floats, bounds: Ints, cell: Cell, lengths: Floats, settings: SoapSettings
+) -> tuple[Floats, int | None]:
+    """Mean spectrum and neighbour pairs, as `engine.descriptors.soap.kernel.average_spectrum`."""
     if settings.backend == "dscribe":
         from engine.descriptors.soap.dscribe_backend import average_spectrum_dscribe
 
-        pairs = None
-        vector = average_spectrum_dscribe(sublattices, bounds, cell, scaled, settings)
-    else:
-        vector, pairs = average_spectrum(sublattices, bounds, cell, scaled, radial_table(settings))
-    shortest = float(lengths.min())
-    return SoapResult(vector, shortest if np.isfinite(shortest) else float("nan"), pairs)
+        return average_spectrum_dscribe(sublattices, bounds, cell, lengths, settings), None
+    vector, pairs = average_spectrum(sublattices, bounds, cell, lengths, radial_table(settings))
+    return vector, int(pairs)
 
 
 def compile_kernel(settings: SoapSettings) -> None:

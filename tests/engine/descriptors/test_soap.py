@@ -18,7 +18,7 @@ from scipy.special import sph_harm_y
 
 from engine.descriptors.neighbors import Floats, Ints
 from engine.descriptors.scaling import d_nn, nearest_distances
-from engine.descriptors.soap import SoapSettings, soap_vector
+from engine.descriptors.soap import SoapSettings, soap_pairs, soap_vector
 from engine.descriptors.soap.kernel import SLOTS, average_spectrum, harmonics
 from engine.descriptors.soap.radial import radial_table
 from engine.descriptors.soap.vector import by_species
@@ -189,3 +189,27 @@ def test_the_published_vectors_are_reproduced(shared_data: Path) -> None:
     assert not published
     assert len(differences) == 396
     assert np.sum(np.array(differences) <= 1e-5) >= 370
+
+
+@pytest.mark.parametrize(
+    "settings", [SoapSettings(), DSCRIBE, SoapSettings(backend="torch"), SoapSettings(scale=1.2)]
+)
+@pytest.mark.parametrize("periodic", [(1, 1, 1), (1, 1, 0), (0, 0, 0)])
+def test_the_vector_is_the_mean_of_its_pairs(settings: SoapSettings, periodic: tuple[int, int, int]) -> None:
+    structure = random_structure(4, 3, periodic)
+    pairs = soap_pairs(*structure, settings)
+    assert pairs.spectra.shape == (3, 3, 316)
+    whole = soap_vector(*structure, settings)
+    tolerance = 1e-5 if settings.backend == "torch" else 1e-12
+    np.testing.assert_allclose(pairs.spectra.mean(axis=(0, 1)), whole.vector, atol=tolerance)
+    np.testing.assert_allclose(np.linalg.norm(pairs.spectra, axis=2), 1.0, rtol=1e-9)
+    assert pairs.d_nn.min() == pytest.approx(whole.d_nn_min)
+
+
+def test_a_pair_without_neighbours_has_no_spectrum_and_no_length() -> None:
+    water = molecule("H2O")
+    pairs = soap_pairs(*sites(water), SoapSettings())  # hydrogen, oxygen
+    assert np.isinf(pairs.d_nn[1, 1])
+    assert not pairs.spectra[1, 1].any()
+    whole = soap_vector(*sites(water), SoapSettings()).vector
+    np.testing.assert_allclose(pairs.spectra.mean(axis=(0, 1)), whole, atol=1e-12)
