@@ -4,7 +4,7 @@ BIN := .venv/bin
 STORE ?= examples-store
 FIGURES_SOURCE ?= examples:
 
-.PHONY: help screen test test-all check figures studies accuracy map page scale reliability fault-table lock clean
+.PHONY: help screen test test-all check figures studies accuracy ood map page scale reliability fault-table lock clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,13 @@ accuracy: .venv/installed-dev ## Measure all models and competitors on 117,996 s
 	$(BIN)/crysift bench accuracy --out build/accuracy --json > build/accuracy.json
 	$(BIN)/python -m jobs.bench.readme README.md build/accuracy.json
 	$(BIN)/python -m jobs.bench.readme docs/accuracy.md build/accuracy.json
+
+ood: .venv/installed-dev ## Judge all scores of unknown prototypes, train further networks for it (two hours on two cores), and write README.md and docs/ood-benchmark.md.
+	mkdir -p build
+	$(BIN)/crysift bench ood --retrain --out build/ood --json > build/ood.json
+	$(BIN)/python -m jobs.bench.readme README.md build/ood.json
+	$(BIN)/python -m jobs.bench.readme docs/ood-benchmark.md build/ood.json
+	$(BIN)/python -m jobs.bench.ood.roc docs/ood-roc.svg build/ood.json
 
 map: .venv/installed-dev ## Measure maps of up to 154,925 structures, and write README.md and docs/scale.md (half an hour).
 	mkdir -p build

@@ -31,17 +31,20 @@ BENCHMARKS = {
     "map": "jobs.bench.map",
     "spm": "jobs.bench.spm",
     "accuracy": "jobs.bench.accuracy",
+    "ood": "jobs.bench.ood",
 }
 """Name of a benchmark -> the module whose `run` measures it."""
 _DRAWN = ("quick", "seed", "source")
+_OF_STRUCTURES = ("quick", "seed", "store", "out", "weights", "executor", "workers")
 OPTIONS = {
     **dict.fromkeys(("soap", "inference", "diffraction", "ingest", "scale", "map"), _DRAWN),
     "adaptive": (*_DRAWN, "store"),
     "spm": ("quick", "seed"),
-    "accuracy": ("quick", "seed", "store", "out", "weights", "executor", "workers"),
+    "accuracy": _OF_STRUCTURES,
+    "ood": (*_OF_STRUCTURES, "retrain", "work"),
 }
 """Name of a benchmark -> the options of `crysift bench` that it reads."""
-WATCHED = frozenset({"accuracy"})
+WATCHED = frozenset({"accuracy", "ood"})
 """Benchmarks that take long enough to tell of their progress."""
 
 
@@ -50,7 +53,7 @@ class BenchmarkSettings:
     """How much to measure, and on what."""
 
     quick: bool = False
-    """Measure less of everything, for a first look: a minute on two cores, for accuracy a few."""
+    """Measure less of everything, for a first look: a minute on two cores, for accuracy and ood a few."""
     source: str = "examples:"
     """Structures to measure on."""
     seed: int = 0
@@ -61,6 +64,10 @@ class BenchmarkSettings:
     """Folder for tables, where a benchmark writes any."""
     weights: tuple[str, ...] = ()
     """Models to measure beside the shipped ones."""
+    retrain: bool = False
+    """Train further networks, too: of a deep ensemble, and without some classes."""
+    work: Path | None = None
+    """Folder for the vectors that these are trained on; None is the user's cache."""
     execution: ExecutionSettings = field(default_factory=ExecutionSettings)
     """How a benchmark that keeps a store runs."""
     listener: Callable[[Event], None] = _ignore

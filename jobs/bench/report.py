@@ -11,6 +11,7 @@ from typing import Any
 
 REPORTED_PACKAGES = (
     "crysift",
+    "average-minimum-distance",
     "deltalake",
     "dscribe",
     "duckdb",

@@ -27,7 +27,7 @@ from jobs.bench.accuracy.ours import rows_of
 from jobs.bench.accuracy.published import ARISE, GOALS, PUBLISHED
 from jobs.bench.accuracy.reporting import CONFUSIONS, SCORES, TABLE
 from jobs.bench.accuracy.scores import Score, Verdicts, published_scores, scores_of
-from jobs.bench.accuracy.sets import KINDS, PRISTINE, BenchmarkSet, Facts, facts_of, write_structures
+from jobs.bench.accuracy.sets import KINDS, PRISTINE, BenchmarkSet, Facts, facts_of
 from jobs.bench.accuracy.table import COMBINED, SINGLE, accuracy_tables, local_order_table, published_table
 from jobs.bench.readme import main as fill_in
 from jobs.bench.report import BenchmarkReport
@@ -70,7 +70,7 @@ def test_the_full_set_has_the_published_number_of_structures_of_every_kind() -> 
 
 def test_structures_are_those_that_the_seed_draws_and_their_ids_tell_what_they_are(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    write_structures(store, replace(SMALL, seed=3), ignore, 1)
+    replace(SMALL, seed=3).write(store, ignore, 1)
     stored = {s.structure_id: s for s in structures_in(store.structures.scan().to_table())}
     hosts = [host for host in defect_hosts() if label_of(host.structure_id) in LABELS]
     assert len(stored) == 4 * 3 + 1 + 2 * len(hosts)
@@ -85,13 +85,13 @@ def test_structures_are_those_that_the_seed_draws_and_their_ids_tell_what_they_a
 def test_an_interrupted_drawing_goes_on_and_makes_the_same(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     small = replace(SMALL, labels=(FCC, TUBE))
-    write_structures(store, small, ignore, 1)
+    small.write(store, ignore, 1)
     names = store.structures.part_names()
     lost = min(names)
     before = store.structures.footer(lost).content_hash
     (tmp_path / "store" / "structures" / f"{lost}.parquet").unlink()
     events: list[Event] = []
-    write_structures(store, small, events.append, 1)
+    small.write(store, events.append, 1)
     assert [event.part for event in events if isinstance(event, PartDone)] == [lost]
     assert store.structures.part_names() == names
     assert store.structures.footer(lost).content_hash == before
@@ -100,10 +100,10 @@ def test_an_interrupted_drawing_goes_on_and_makes_the_same(tmp_path: Path) -> No
 def test_a_store_of_another_seed_or_of_more_draws_is_refused(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
     tiny = replace(SMALL, labels=(TUBE,))
-    write_structures(store, tiny, ignore, 1)
+    tiny.write(store, ignore, 1)
     for other in (replace(tiny, seed=1), replace(tiny, draws=2)):
         with pytest.raises(CrysiftError, match=f"none of seed {other.seed} with {other.draws} draws"):
-            write_structures(store, other, ignore, 1)
+            other.write(store, ignore, 1)
 
 
 def test_accuracies_are_of_what_a_method_treats_and_starred_of_everything() -> None:

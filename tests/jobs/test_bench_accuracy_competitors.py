@@ -17,7 +17,7 @@ from engine.store import Store, Table
 from engine.structure import Structure, structures_table
 from jobs.bench.accuracy.local_order import METHODS, TEMPLATES, LocalOrderStage
 from jobs.bench.accuracy.naive_bayes import NaiveBayesStage, training_vectors
-from jobs.bench.accuracy.sets import PRISTINE, BenchmarkSet, write_structures
+from jobs.bench.accuracy.sets import PRISTINE, BenchmarkSet
 from jobs.bench.accuracy.symmetry import SpaceGroupStage, right_groups, space_group
 from models.batches import vectors_of
 from models.training.defects import Defect, defective
@@ -123,7 +123,7 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Table:
     """Vectors of three prototypes at three cutoffs."""
     store = Store.open(tmp_path_factory.mktemp("training") / "store", create=True)
     few = BenchmarkSet(draws=1, kinds=(PRISTINE,), labels=(FCC, HCP, BCC))
-    write_structures(store, few, ignore, 1)
+    few.write(store, ignore, 1)
     plan = plan_stage(store, GridStage(GridSettings((3.8, 4.0, 4.2), (0.1,), (1.0,))), "inline")
     execute(plan)
     return plan.target
@@ -176,7 +176,7 @@ def test_stages_reach_other_processes_unchanged(training: Table) -> None:
 
 def test_other_training_vectors_are_another_table(training: Table, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "store", create=True)
-    write_structures(store, BenchmarkSet(draws=1, kinds=(PRISTINE,), labels=(FCC,)), ignore, 1)
+    BenchmarkSet(draws=1, kinds=(PRISTINE,), labels=(FCC,)).write(store, ignore, 1)
     plan = plan_stage(store, GridStage(GridSettings((3.8, 4.0, 4.2), (0.1,), (1.0,))), "inline")
     execute(plan)
     one, other = (NaiveBayesStage(training=table).settings() for table in (training, plan.target))

@@ -11,7 +11,7 @@ from engine.store import Store
 from jobs.bench.accuracy.local_order import LocalOrderStage
 from jobs.bench.accuracy.naive_bayes import PUBLISHED_GRID, NaiveBayesStage
 from jobs.bench.accuracy.ours import stages
-from jobs.bench.accuracy.sets import PAIRS_PER_PART, PRISTINE, write_structures
+from jobs.bench.accuracy.sets import PAIRS_PER_PART, PRISTINE
 from jobs.bench.accuracy.symmetry import SpaceGroupStage
 from jobs.pipeline import derive_all
 from models.training.grid import GridStage
@@ -96,7 +96,7 @@ def _symmetry_table(
     """Space groups of the first draws, in a store of their own; these are the same structures."""
     first = replace(chosen, draws=min(chosen.draws, SYMMETRY_DRAWS))
     symmetry = Store.open(store.folder.child(SYMMETRY).url, create=True)
-    write_structures(symmetry, first, listener, processes=1)
+    first.write(symmetry, listener, processes=1)
     return derive_all(symmetry, [SpaceGroupStage()], execution, listener)[SpaceGroupStage.name]
 
 
@@ -106,5 +106,5 @@ def _training_table(
     """Vectors of the pristine structures on the grid of descriptor settings, in a store of their own."""
     pristine = replace(chosen, kinds=(PRISTINE,), draws=1, seed=0, pairs_per_part=PAIRS_PER_PART / grid.size)
     training = Store.open(store.folder.child(TRAINING).url, create=True)
-    write_structures(training, pristine, listener, processes=1)
+    pristine.write(training, listener, processes=1)
     return derive_all(training, [GridStage(grid)], execution, listener)[GridStage.name]

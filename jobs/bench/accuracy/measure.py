@@ -16,7 +16,7 @@ from jobs.bench.accuracy.confusions import CONFUSIONS, confusions_of
 from jobs.bench.accuracy.published import ARISE
 from jobs.bench.accuracy.reporting import Outcome, report_of, write
 from jobs.bench.accuracy.scores import published_scores, scores_of, verdicts
-from jobs.bench.accuracy.sets import facts_of, write_structures
+from jobs.bench.accuracy.sets import facts_of
 from jobs.bench.map_vectors import cache_folder
 from jobs.pipeline import recorded_run
 
@@ -35,7 +35,7 @@ def measure(settings: BenchmarkSettings, chosen: BenchmarkSet, asked: Asked) -> 
     execution = replace(settings.execution, add_table=True)
     record = {"seed": chosen.seed, "draws": chosen.draws, "models": dict(asked.models)}
     with recorded_run(store, "bench accuracy", record, settings.listener) as (run, tell):
-        write_structures(store, chosen, tell, execution.workers or available_cores())
+        chosen.write(store, tell, execution.workers or available_cores())
         answers = derive_answers(store, chosen, asked, execution, tell)
         run.finish({"store": store.folder.url, "structures": store.structures.count().rows})
     scores, confusions = score(answers)

@@ -83,7 +83,7 @@ def _remarks(outcome: Outcome, store: Store, seconds: float) -> list[str]:
         "PTM, CNA, Ackland–Jones: mean share of a structure's atoms; all others: share of the structures",
         f"spglib: {_draws(min(outcome.chosen.draws, SYMMETRY_DRAWS))} of each",
         "*: of all structures, where what a method cannot treat counts as wrong",
-        f"this run: {seconds / 60:.1f} min; {_work_done(store)}",
+        f"this run: {seconds / 60:.1f} min; {work_done(store)}",
         *outcome.missing,
     ]
 
@@ -92,7 +92,7 @@ def _draws(number: int) -> str:
     return "1 draw" if number == 1 else f"{number} draws"
 
 
-def _work_done(store: Store) -> str:
+def work_done(store: Store) -> str:
     """How long workers took in all runs into the store, by stage."""
     taken: Counter[str] = Counter()
     for run in runs_in(store.folder.child("runs")):

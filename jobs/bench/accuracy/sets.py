@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-
 from engine.errors import CrysiftError
-from engine.execution.events import PartDone, StageFinished, StageStarted
 from engine.execution.packing import pack, predicted_pairs
-from engine.structure import structures_table
-from jobs.bench.processes import workers
+from jobs.bench.drawn import write_structures
 from models.training.arise import CALIBRATION_SEED, DETECTION_SEED
 from models.training.defects import BENCHMARK_DEFECTS, DRAWS, VALIDATION_SEED, Defect, defective
 from models.training.recipe import SEED as TRAINING_SEED
 from models.training.replicas import defect_hosts, label_of, pristine_structures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from engine.execution import Listener
-    from engine.store import Store, Table
+    from engine.store import Store
     from engine.structure import Structure
 
 PRISTINE = Defect()
 KINDS = (PRISTINE, *BENCHMARK_DEFECTS)
 """What is measured, in the order of the published table (Leitherer et al. 2021)."""
-STAGE = "structures"
 REVISION = 1
 """Bumped when other structures come of the same settings."""
 ROWS_PER_PART = 1024
@@ -62,6 +56,11 @@ class BenchmarkSet:
     def parts(self) -> list[SetPart]:
         """Return how the structures are divided into parts of a table."""
         return [part for kind in self.kinds for part in self._parts_of(kind)]
+
+    def write(self, store: Store, listener: Listener, processes: int) -> None:
+        """Bring all structures into the store, see `jobs.bench.drawn.write_structures`."""
+        what = f"seed {self.seed} with {self.draws} draws of each"
+        write_structures(store, self.parts(), what, listener, processes)
 
     def _parts_of(self, kind: Defect) -> Iterator[SetPart]:
         hosts = self._chosen(_hosts(pristine=kind == PRISTINE))
@@ -134,59 +133,3 @@ def facts_of(structure_ids: Iterable[str]) -> Facts:
         labels.append(label_of(structure_id))
         kinds.append(places[drawn[1]] if len(drawn) > 1 else places[PRISTINE.name])
     return Facts(labels, kinds)
-
-
-def write_structures(store: Store, chosen: BenchmarkSet, listener: Listener, processes: int) -> None:
-    """Bring all structures into the store; an interrupted call goes on where it stopped.
-
-    Raises CrysiftError where the store holds other structures.
-    """
-    parts = {part.name: part for part in chosen.parts()}
-    present = store.structures.part_names()
-    if present - parts.keys():
-        raise CrysiftError(
-            f"{store.folder.url} holds structures that are none of seed {chosen.seed} with {chosen.draws} "
-            "draws of each: name another folder with --store"
-        )
-    missing = [part for name, part in parts.items() if name not in present]
-    done = sum(part.rows for name, part in parts.items() if name in present)
-    _commit_all(store.structures, missing, done, listener, min(processes, len(missing)))
-
-
-def _commit_all(
-    table: Table, parts: Sequence[SetPart], done: int, listener: Listener, processes: int
-) -> None:
-    rows = sum(part.rows for part in parts)
-    words = f"{STAGE}: {rows:,} to draw, {done:,} drawn before"
-    cost = sum(part.cost for part in parts)
-    listener(StageStarted(STAGE, len(parts), rows, done, "inline", max(1, processes), cost, words))
-    seconds = 0.0
-    for event in _committed(table, parts, processes):
-        seconds += event.seconds
-        listener(event)
-    listener(StageFinished(STAGE, len(parts), rows, 0, done, seconds / max(1, processes)))
-
-
-def _committed(table: Table, parts: Sequence[SetPart], processes: int) -> Iterator[PartDone]:
-    if processes < 2 or len(parts) < 4 * processes:
-        yield from (_commit((table, part)) for part in parts)
-        return
-    with workers(processes) as apply:
-        step = 4 * processes
-        for start in range(0, len(parts), step):
-            yield from apply(_commit, [(table, part) for part in parts[start : start + step]])
-
-
-def _commit(task: tuple[Table, SetPart]) -> PartDone:
-    table, part = task
-    started = time.perf_counter()
-    rows = _undated(structures_table(part.structures()))
-    table.commit(part.name, rows, source_part=None, rows_in=len(rows), failed=0, cost=part.cost)
-    return PartDone(STAGE, part.name, len(rows), {}, time.perf_counter() - started, part.cost)
-
-
-def _undated(rows: pa.Table) -> pa.Table:
-    """Put one time for all, so that the same draw is the same part, byte for byte."""
-    place = rows.schema.get_field_index("fetched_at")
-    field = rows.schema.field(place)
-    return rows.set_column(place, field, pa.array([0] * len(rows), field.type))
