@@ -39,7 +39,7 @@ def report(
     """Write the map of a store into one HTML file: to explore in a browser, to send, to archive.
 
     The file needs no network: all structures as points to colour, search and select, properties, candidates
-    and nearest neighbours of each, and in 3D those that have room, medoids of clusters and the strangest
+    and nearest neighbours of each, and in 3D those that have room, medoids of clusters and the novel ones
     first. `crysift serve` shows the others too.
 
     crysift report --store mp --out mp.html
@@ -62,6 +62,7 @@ def report(
         console.say(
             f"{out}: {size_text(summary['bytes'])}, {summary['structures']:,} structures in "
             f"{summary['clusters']:,} clusters, {shown:,} of them in 3D"
+            + (f"; {summary['novel']:,} novel structures" if summary["novel"] is not None else "")
         )
         if left_out:
             console.say(

@@ -64,6 +64,12 @@ def text(name: str, values: Iterable[str]) -> Block:
     return Block(name, gzipped(SEPARATOR.join(value.replace(SEPARATOR, " ") for value in values).encode()))
 
 
+def json_block(name: str, value: Any) -> Block:
+    """Compress a value as JSON; raises ValueError for numbers that are not finite."""
+    document = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Block(name, gzipped(document.encode()))
+
+
 def gzipped(data: bytes) -> bytes:
     """Compress to one gzip member; equal data give equal bytes."""
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, GZIP)

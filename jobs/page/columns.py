@@ -24,7 +24,9 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "integer"),
 }
 """How values of an SQL type are shown; others cannot be."""
-NOT_BY_STRUCTURE = ("structures_history", "rejects", "superseded")
+SELECTION, NOVEL = "page_selection", "page_novel"
+"""Views of the rows that a screening selected from, and of the rank of those that are novel."""
+NOT_BY_STRUCTURE = ("structures_history", "rejects", "superseded", SELECTION, NOVEL)
 LOOKED_AT = 1_000
 """Structures whose `extra_json` is looked through for what a misspelt name may mean."""
 
@@ -113,7 +115,7 @@ STANDARD = (
 
 
 def page_columns(tables: PageTables, named: Sequence[str]) -> list[Column]:
-    """Return the columns of a page: those of every one, protostructures if there are any, those named.
+    """Return the columns of a page: those of every one, protostructures and a selection if any, those named.
 
     Raises CrysiftError for a name that the store does not know, or of values that cannot be shown.
     """
@@ -124,10 +126,31 @@ def page_columns(tables: PageTables, named: Sequence[str]) -> list[Column]:
             Column("protostructure", "Protostructure", "category", "protostructure", view="protostructures"),
             Column("space_group", "Space group", "integer", "space_group", view="protostructures"),
         ]
+    if tables.answer is not None:
+        columns += _selection_columns(tables.answer.fdr)
     for name in dict.fromkeys(named):
         if name not in (column.name for column in columns):
             columns.append(_named(tables, views, name))
     return columns
+
+
+def _selection_columns(fdr: float) -> list[Column]:
+    """Columns of what a screening selected at a false discovery rate."""
+    share = f"{100 * fdr:g} %"
+    selected = f"out of distribution, at a false discovery rate of {share} in the screening"
+    q_value = "the least false discovery rate at which it is selected"
+    rank = "of the novel structure that it is, or is equivalent to"
+    by_symmetry = "the known prototypes that have its protostructure: a second opinion"
+    of_selection: tuple[tuple[str, str, Kind, str, str], ...] = (
+        ("selection.is_ood", f"Selected (FDR {share})", "boolean", "is_ood", selected),
+        ("ood_q_value", "Out-of-distribution q-value", "number", "ood_q_value", q_value),
+        ("nearest_training_id", "Nearest training structure", "category", "nearest_training_id", ""),
+        ("symmetry_class", "Prototype by symmetry", "category", "symmetry_class", by_symmetry),
+    )
+    return [
+        *(Column(*each[:4], description=each[4], view=SELECTION) for each in of_selection),
+        Column("novel_rank", "Rank among the novel", "integer", "novel_rank", description=rank, view=NOVEL),
+    ]
 
 
 def quoted(identifier: str) -> str:

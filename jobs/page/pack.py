@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import CrysiftError
 from jobs.page.blocks import Block, json_element
 from jobs.page.columns import page_columns
+from jobs.page.novelty import novel_list
 from jobs.page.panels import cluster_rows, facts, panels
 from jobs.page.relations import candidates, neighbors
 from jobs.page.rows import encode_column, make_rows
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 MOST_NEIGHBORS = 10
 FEW_NEIGHBORS = 5
 """Neighbours per structure where more of them would take the room of the structures."""
+JOINT = ", "
+"""Between prototypes where a structure may be one of several."""
 COUNT_BYTES = 64
 """Room for what the description says of the packed structures."""
 
@@ -59,7 +62,7 @@ class Contents:
 
 
 def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str, Any]:
-    """Write the page; return its size in bytes and what it holds.
+    """Write the page; return its size in bytes and what it holds, ``novel`` is null if none was looked for.
 
     Raises CrysiftError where the store has no map, where the budget is too small for its points, and where
     the file cannot be written.
@@ -72,11 +75,13 @@ def write_report(store: Store, out: Path, settings: ReportSettings) -> dict[str,
         raise CrysiftError(f"{out} cannot be written ({error.strerror}): name another file") from error
     run = contents.meta["run"]
     packed = contents.meta["structures"] or {"count": 0, "left_out": contents.meta["rows"]}
+    novel = contents.meta["novel"]
     return {
         "file": str(out),
         "bytes": size,
         "structures": contents.meta["rows"],
         "clusters": len(contents.meta["clusters"]),
+        "novel": None if novel is None else novel["count"],
         "columns": [column["name"] for column in contents.meta["columns"]],
         "not_on_the_map": run["Structures in the store"] - contents.meta["rows"],
         "with_positions": packed["count"],
@@ -127,6 +132,7 @@ def _without_structures(tables: PageTables, settings: ReportSettings) -> Content
     }
     contents.blocks += [block for _, block in encoded]
     contents.add("candidates", *candidates(tables, rows))
+    contents.add("novel", *novel_list(tables))
     contents.meta["titles"] = _titles(contents.meta)
     return contents
 
@@ -136,6 +142,7 @@ def _titles(meta: dict[str, Any]) -> dict[str, str]:
     from models.prototypes import titles
 
     named = {name for column in meta["columns"] for name in column.get("categories", ())}
+    named |= {part for name in named for part in name.split(JOINT)}
     named |= set((meta["candidates"] or {"names": ()})["names"])
     return {label: title for label, title in titles().items() if label in named and label != title}
 

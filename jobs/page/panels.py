@@ -76,6 +76,8 @@ def facts(tables: PageTables, rows: int, clusters: int) -> dict[str, Fact]:
         "Network": tables.predictions.name.removeprefix("predictions_"),
         "Weights (SHA-256)": None if of_network.model is None else of_network.model[:16],
     }
+    if tables.answer is not None:
+        found["False discovery rate of the selection"] = tables.answer.fdr
     found |= {f"Network: {name}": value for name, value in _plain(of_network.settings)}
     found |= {f"Map: {name}": value for name, value in _plain(_fitted_with(tables))}
     found |= _last_runs(store)

@@ -62,9 +62,12 @@ def pack_structures(tables: PageTables, rows: int, room: int) -> PackedStructure
 def priority(tables: PageTables) -> NDArray[np.int64]:
     """Rows in the order in which they are packed.
 
-    Medoids of clusters come first, then what is out of distribution, the strangest first, then neighbours of
-    medoids, then the rest.
+    Medoids of clusters come first, then novel structures by rank, what is out of distribution, the strangest
+    first, then neighbours of medoids, then the rest.
     """
+    novel = "SELECT '' AS structure_id, 0 AS rank WHERE false"
+    if tables.answer is not None:
+        novel = f"SELECT structure_id, rank FROM {tables.view(tables.answer.novel)}"
     rows = tables.connection.sql(
         f"""WITH medoids AS (SELECT medoid AS structure_id FROM {tables.view(tables.clusters)}),
         near AS (SELECT DISTINCT neighbor.structure_id AS structure_id FROM (
@@ -73,7 +76,8 @@ def priority(tables: PageTables) -> NDArray[np.int64]:
         SELECT "row" FROM {PAGE} AS rows
         LEFT JOIN (SELECT DISTINCT structure_id, true AS is_medoid FROM medoids) USING (structure_id)
         LEFT JOIN (SELECT structure_id, true AS is_near FROM near) USING (structure_id)
-        ORDER BY is_medoid DESC NULLS LAST, is_ood DESC NULLS LAST,
+        LEFT JOIN ({novel}) AS novel USING (structure_id)
+        ORDER BY is_medoid DESC NULLS LAST, novel.rank NULLS LAST, is_ood DESC NULLS LAST,
             CASE WHEN is_ood THEN ood_score END DESC NULLS LAST, is_near DESC NULLS LAST, "row" """
     ).to_arrow_table()["row"]
     return np.asarray(rows.to_numpy(), dtype=np.int64)

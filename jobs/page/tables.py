@@ -1,17 +1,31 @@
-"""Which tables of a store a page shows: a map, its clusters, and the predictions of the same structures."""
+"""Which tables of a store a page shows: a map, its clusters, their predictions, what is novel by those."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.errors import CrysiftError
+from jobs.page.novelty import add_views
 from jobs.views import connect, sql_name
 
 if TYPE_CHECKING:
     import duckdb
 
     from engine.store import Store, Table
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one screening selected at a false discovery rate, and the novel structures among it."""
+
+    selection: Table
+    novel: Table
+
+    @property
+    def fdr(self) -> float:
+        """The false discovery rate."""
+        return float(self.selection.fingerprint.settings["fdr"])
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,11 @@ class PageTables:
     map: Table
     clusters: Table
     predictions: Table
+    answer: Answer | None
 
     @classmethod
     def of(cls, store: Store, shown: Table | None = None) -> PageTables:
-        """Take a map, the newest whose clusters are there if none is given, and the predictions.
+        """Take a map, the newest whose clusters are there if none is given, predictions, and what is novel.
 
         Raises CrysiftError, naming the command that makes it, where the store lacks one of them.
         """
@@ -44,7 +59,11 @@ class PageTables:
                 "was interrupted: run the same command again, it goes on where it stopped"
             )
         newest = whole[-1]
-        return cls(store, connect(store), newest, clusters[newest.folder.name], _predictions(store, newest))
+        predictions = _predictions(store, newest)
+        answer = _answer(store, predictions)
+        tables = cls(store, connect(store), newest, clusters[newest.folder.name], predictions, answer)
+        add_views(tables)
+        return tables
 
     def view(self, table: Table) -> str:
         """Name of the view over a table."""
@@ -73,3 +92,15 @@ def _predictions(store: Store, of_map: Table) -> Table:
         raise CrysiftError(f"{store.folder.url} has no predictions yet: `crysift predict` makes them")
     related = [t for t in tables if source in (t.folder.name, t.fingerprint.source_table)]
     return (related or tables)[-1]
+
+
+def _answer(store: Store, predictions: Table) -> Answer | None:
+    """Return the newest whole answer of a screening by these predictions."""
+    answers = [
+        Answer(selection, novel)
+        for novel in store.existing("novel")
+        for selection in store.existing("selection")
+        if novel.fingerprint.source_table == predictions.folder.name
+        and replace(selection.fingerprint, table="novel") == novel.fingerprint
+    ]
+    return answers[-1] if answers else None

@@ -1,13 +1,13 @@
 /** The columns of a page, decoded, and what a cell says. */
 
-import { DataError, REQUIRED, readBlock, titleOf, type ColumnMeta, type Meta } from "./data";
+import { DataError, REQUIRED, readBlock, titlesOf, type ColumnMeta, type Meta } from "./data";
 import { number } from "./format";
 
 export type Numbers = Float32Array | Uint8Array | Uint16Array | Uint32Array;
 
 const BOOLEANS = ["no", "yes"];
 /** Columns whose categories are prototypes. */
-const PROTOTYPES = new Set(["prototype", "nearest_class"]);
+const PROTOTYPES = new Set(["prototype", "nearest_class", "symmetry_class"]);
 
 export class Column {
   readonly name: string;
@@ -89,7 +89,7 @@ const ARRAYS = { f32: Float32Array, u8: Uint8Array, u16: Uint16Array, u32: Uint3
 
 async function readColumn(meta: ColumnMeta, page: Meta): Promise<Column> {
   const { rows } = page;
-  const title = (label: string): string => titleOf(page, label);
+  const title = (label: string): string => titlesOf(page, label);
   const buffer = await readBlock(meta.block);
   if (meta.dtype === "utf8") {
     const texts = rows === 0 ? [] : new TextDecoder().decode(buffer).split("\n");

@@ -80,6 +80,20 @@ export interface RejectCount {
   example: string;
 }
 
+/** A row of the table `novel`; `row` is null where the page lacks its structure, or has a newer version. */
+export interface NovelStructure {
+  rank: number;
+  row: number | null;
+  structure_id: string;
+  count: number;
+  formula: string | null;
+  ood_score: number | null;
+  ood_q_value: number | null;
+  nearest_class: string | null;
+  protostructure: string | null;
+  symmetry_class: string | null;
+}
+
 export interface Panels {
   prototypes: PrototypeCount[];
   uncertainty: Histogram | null;
@@ -108,11 +122,24 @@ export interface Meta {
   neighbors: { block: string; distances: string; k: number } | null;
   /** `block` is `u16` rows × k into `names`, 0xFFFF where there is none; `probabilities` is `u8`, 255 p. */
   candidates: { block: string; probabilities: string; k: number; names: string[] } | null;
+  /**
+   * What a screening selected at the false discovery rate `fdr`; without it there are no columns of a selection.
+   * `block` is the JSON of the first of `count` {@link NovelStructure}s, by rank.
+   */
+  novel: { block: string; count: number; selected: number; fdr: number } | null;
 }
 
 /** The readable title of a prototype. */
 export function titleOf(meta: Meta, label: string): string {
   return meta.titles !== undefined && Object.hasOwn(meta.titles, label) ? meta.titles[label] : label;
+}
+
+/** The same where several, joined by commas, are possible. */
+export function titlesOf(meta: Meta, labels: string): string {
+  return labels
+    .split(", ")
+    .map((label) => titleOf(meta, label))
+    .join(", ");
 }
 
 export type Vector = [number, number, number];

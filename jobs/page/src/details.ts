@@ -1,15 +1,19 @@
 /** What is known of one structure. */
 
 import type { Column } from "./columns";
-import { titleOf } from "./data";
+import { titleOf, type NovelStructure } from "./data";
 import { button, byId, el, formula, icon, isolated, sentence } from "./dom";
-import { number, percent, shortened } from "./format";
+import { count, number, percent, shortened } from "./format";
+import { RANK, SELECTED, type Novelty } from "./novel";
 import type { State } from "./state";
 import type { StructureSource } from "./structures";
+import type { Actions } from "./panels";
 import { StructureViewer } from "./viewer";
 
 /** Shown above the list of properties, not in it. */
 const ABOVE = new Set(["structure_id", "formula", "prototype", "probability", "is_ood", "cluster"]);
+/** Shown in the section on novelty, where there is one. */
+const OF_NOVELTY = [SELECTED, "ood_q_value", "nearest_class", "nearest_training_id", "symmetry_class"];
 const LONGEST = 300;
 
 export class Details {
@@ -19,8 +23,9 @@ export class Details {
   constructor(
     private readonly state: State,
     private readonly source: StructureSource,
+    private readonly novelty: Novelty | null,
     private readonly overview: () => HTMLElement,
-    private readonly go: { structure: (row: number) => void; cluster: (code: number) => void },
+    private readonly go: Pick<Actions, "structure" | "cluster" | "equivalents">,
   ) {
     state.on(["active"], () => this.render());
     state.on(["look"], () => this.viewer.redraw());
@@ -39,6 +44,7 @@ export class Details {
       this.head(row),
       place,
       this.candidates(row),
+      ...(this.novelty === null ? [] : [this.selection(row, this.novelty)]),
       this.properties(row),
       this.neighbors(row),
     );
@@ -72,9 +78,15 @@ export class Details {
         "div",
         { class: "chips" },
         unknown ? el("span", { class: "chip warning" }, "out of distribution") : null,
+        this.novelChip(row),
         this.clusterChip(row),
       ),
     );
+  }
+
+  private novelChip(row: number): HTMLElement | null {
+    const rank = this.state.columns.find(RANK)?.value(row) ?? NaN;
+    return Number.isNaN(rank) ? null : el("span", { class: "chip warning" }, `novel, rank ${count(rank)}`);
   }
 
   private clusterChip(row: number): HTMLElement | null {
@@ -144,15 +156,57 @@ export class Details {
   }
 
   private properties(row: number): HTMLElement {
+    const above = new Set([...ABOVE, ...(this.novelty === null ? [] : [...OF_NOVELTY, RANK])]);
+    const columns = this.state.columns.described.filter((column) => !above.has(column.name));
+    return el("section", {}, el("h3", {}, "Properties"), this.facts(columns, row));
+  }
+
+  private facts(columns: Column[], row: number): HTMLElement {
     const list = el("dl", { class: "facts" });
-    for (const column of this.state.columns.described) {
-      if (ABOVE.has(column.name)) continue;
+    for (const column of columns) {
       list.append(
         el("dt", { title: column.meta.description }, column.title),
         el("dd", {}, ...this.value(column, row)),
       );
     }
-    return el("section", {}, el("h3", {}, "Properties"), list);
+    return list;
+  }
+
+  /** What the screening said of it, and which structures it is equivalent to. */
+  private selection(row: number, novelty: Novelty): HTMLElement {
+    const { columns } = this.state;
+    const section = el("section", { class: "novelty" }, el("h3", {}, "Novelty"));
+    const rank = columns.get(RANK).value(row);
+    if (!Number.isNaN(rank)) section.append(this.novel(row, rank, novelty));
+    section.append(
+      this.facts(
+        OF_NOVELTY.map((name) => columns.get(name)),
+        row,
+      ),
+    );
+    return section;
+  }
+
+  private novel(row: number, rank: number, novelty: Novelty): HTMLElement {
+    const place = `Novel structure ${count(rank)} of ${count(novelty.count)}`;
+    const found = novelty.ranked(rank);
+    if (found === undefined) return el("p", {}, `${place}.`);
+    if (found.count === 1) return el("p", {}, `${place}, which no other is equivalent to.`);
+    const many = `${count(found.count)} equivalent structures`;
+    const show = button(`Show the ${many}`, () => this.go.equivalents(rank));
+    show.className = "text-button";
+    const stands =
+      found.row === row
+        ? [`${place}, the representative of ${many}.`]
+        : [`${place}, represented by `, this.representative(found), "."];
+    return el("p", {}, ...stands, el("br"), show);
+  }
+
+  private representative({ row, structure_id }: NovelStructure): HTMLElement {
+    const id = shortened(structure_id, LONGEST);
+    if (row === null) return isolated(`${id} (not on the map as screened)`);
+    const open = (): void => this.go.structure(row);
+    return el("button", { type: "button", class: "text-button", onclick: open }, isolated(id));
   }
 
   private value(column: Column, row: number): (Node | string)[] {

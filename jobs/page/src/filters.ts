@@ -50,6 +50,7 @@ export class FilterBar {
       const rest = filter.codes.size - first.length;
       return first.join(", ") + (rest > 0 ? ` and ${rest} more` : "");
     }
+    if (filter.low === filter.high) return number(filter.low);
     if (filter.low === -Infinity) return `≤ ${number(filter.high)}`;
     if (filter.high === Infinity) return `≥ ${number(filter.low)}`;
     return `${rounded(filter.low)} … ${rounded(filter.high)}`;

@@ -29,6 +29,11 @@ export function percent(share: number | null): string {
   return `${value.toFixed(value > 99 && value < 100 ? 1 : 0)} %`;
 }
 
+/** A false discovery rate in per cent. */
+export function rate(share: number): string {
+  return `${number(100 * share)} %`;
+}
+
 /** The first `limit` characters. */
 export function shortened(text: string, limit: number): string {
   const letters = Array.from(text.slice(0, 2 * limit + 2));

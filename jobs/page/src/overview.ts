@@ -2,7 +2,7 @@
 
 import type { Fact, Meta } from "./data";
 import { el, isolated, sentence } from "./dom";
-import { count, counted, percent, shortened } from "./format";
+import { count, counted, percent, rate, shortened } from "./format";
 import type { State } from "./state";
 
 const LONGEST = 400;
@@ -58,6 +58,12 @@ export function overview(state: State): HTMLElement {
       figure(share(strange), "out of distribution"),
       figure(share(clustered(state)), "in a cluster"),
       figure(count(prototypes), "prototypes recognised"),
+      ...(meta.novel === null
+        ? []
+        : [
+            figure(count(meta.novel.count), "novel structures"),
+            figure(count(meta.novel.selected), `selected at an FDR of ${rate(meta.novel.fdr)}`),
+          ]),
       figure(count(meta.panels.rejects.reduce((sum, one) => sum + one.count, 0)), "rejected"),
     ),
     el("p", {}, "Each point is a crystal structure; near points have like surroundings of their atoms."),

@@ -11,6 +11,7 @@ import { installHook } from "./hook";
 import { startKeyboard } from "./keyboard";
 import { Legend } from "./legend";
 import { MapView } from "./map";
+import { Novelty, RANK } from "./novel";
 import { overview } from "./overview";
 import { Panels, type Actions } from "./panels";
 import { Search } from "./search";
@@ -20,11 +21,21 @@ import { StructureSource } from "./structures";
 import { startTheme } from "./theme";
 import { Toolbar } from "./toolbar";
 
-async function read(): Promise<{ state: State; source: StructureSource }> {
+interface Read {
+  state: State;
+  source: StructureSource;
+  novelty: Novelty | null;
+}
+
+async function read(): Promise<Read> {
   const meta = readMeta();
   byId("loading-words").textContent = `Reading ${count(meta.rows)} structures …`;
-  const [columns, source] = await Promise.all([Columns.read(meta), StructureSource.read(meta)]);
-  return { state: new State(meta, columns), source };
+  const [columns, source, novelty] = await Promise.all([
+    Columns.read(meta),
+    StructureSource.read(meta),
+    Novelty.read(meta),
+  ]);
+  return { state: new State(meta, columns), source, novelty };
 }
 
 function actionsOf(state: State, map: MapView): Actions {
@@ -44,19 +55,24 @@ function actionsOf(state: State, map: MapView): Actions {
       if (column !== "cluster") state.setColour(column);
       map.show(state.shownRows());
     },
+    equivalents: (rank) => {
+      if (state.selection !== null) state.select(null);
+      state.setFilter(RANK, { kind: "range", low: rank, high: rank });
+      map.show(state.shownRows());
+    },
   };
 }
 
-function start(state: State, source: StructureSource): void {
+function start({ state, source, novelty }: Read): void {
   startTheme(state);
   byId("title").textContent = state.meta.title;
   const map = new MapView(state, (row) => source.neighbors(row).map((neighbor) => neighbor.row));
   const actions = actionsOf(state, map);
   const drawer = new Drawer();
-  const panels = new Panels(state, map, actions, () => drawer.setOpen(true));
+  const panels = new Panels(state, novelty, map, actions, () => drawer.setOpen(true));
   new Legend(state);
   new FilterBar(state);
-  new Details(state, source, () => overview(state), actions);
+  new Details(state, source, novelty, () => overview(state), actions);
   const toolbar = new Toolbar(map, state);
   const search = new SearchBox(state, new Search(state), {
     structure: (row) => {
@@ -83,8 +99,7 @@ function start(state: State, source: StructureSource): void {
 
 async function main(): Promise<void> {
   try {
-    const { state, source } = await read();
-    start(state, source);
+    start(await read());
     document.documentElement.dataset.state = "ready";
   } catch (error) {
     document.documentElement.dataset.state = "error";

@@ -5,6 +5,7 @@ import type { Histogram } from "./data";
 import { button, el, icon, sentence } from "./dom";
 import { count, counted, number } from "./format";
 import type { MapView } from "./map";
+import { novelPanel, type Novelty } from "./novel";
 import { factList } from "./overview";
 import type { State } from "./state";
 import type { Table } from "./table";
@@ -15,6 +16,8 @@ export interface Actions {
   structure: (row: number) => void;
   cluster: (code: number) => void;
   category: (column: string, code: number) => void;
+  /** Show the structures of a novel structure's rank. */
+  equivalents: (rank: number) => void;
 }
 
 export class Panels {
@@ -27,6 +30,7 @@ export class Panels {
 
   constructor(
     private readonly state: State,
+    private readonly novelty: Novelty | null,
     private readonly map: MapView,
     actions: Actions,
     opened: () => void,
@@ -37,6 +41,7 @@ export class Panels {
     this.clear = button("Clear the selection", () => state.select(null), "Clear selection");
     this.tabs = new Tabs(this.list(actions), opened);
     this.tabs.setBadge("clusters", count(state.meta.clusters.length));
+    if (novelty !== null) this.tabs.setBadge("novel", count(novelty.count));
     const strange = state.meta.panels.ood.length;
     this.tabs.setBadge("ood", strange > 1 ? `strangest ${count(strange)}` : "");
     state.on(["selection", "visible"], () => this.update());
@@ -69,8 +74,13 @@ export class Panels {
       clusters.length > 0
         ? clusterTable(state.meta, cluster).element
         : sentence("notice", "The map has no clusters.");
+    const novel =
+      this.novelty === null
+        ? []
+        : [{ id: "novel", title: "Novel structures", element: novelPanel(state, this.novelty, actions) }];
     return [
       { id: "structures", title: "Structures", element: this.structurePanel() },
+      ...novel,
       { id: "clusters", title: "Clusters", element: groups },
       { id: "prototypes", title: "Prototypes", element: prototypeTable(state.meta, byName).element },
       { id: "uncertainty", title: "Uncertainty", element: this.uncertainty },

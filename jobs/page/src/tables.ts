@@ -7,7 +7,7 @@ import { count, number, percent, shortened } from "./format";
 import type { State } from "./state";
 import { Table, type TableColumn } from "./table";
 
-const CELL = 120;
+export const CELL = 120;
 const WIDTHS: Record<string, number> = {
   structure_id: 150,
   formula: 130,
@@ -24,6 +24,9 @@ const ORDER = [
   "ood_score",
   "ood_p_value",
   "is_ood",
+  "ood_q_value",
+  "selection.is_ood",
+  "novel_rank",
   "cluster",
   "nelements",
   "nsites",
@@ -31,7 +34,7 @@ const ORDER = [
 
 /** All columns but the place, the most telling first. */
 export function tableColumns(state: State): Column[] {
-  const first = ORDER.map((name) => state.columns.get(name));
+  const first = ORDER.flatMap((name) => state.columns.find(name) ?? []);
   return [...first, ...state.columns.described.filter((column) => !ORDER.includes(column.name))];
 }
 
@@ -62,11 +65,19 @@ function by(value: (item: number) => number | string | null): (a: number, b: num
   };
 }
 
-function textColumn(title: string, width: number, value: (item: number) => string | null): TableColumn {
+export function textColumn(
+  title: string,
+  width: number,
+  value: (item: number) => string | null,
+): TableColumn {
   return { title, width, cell: (item) => isolated(shortened(value(item) ?? "", CELL)), compare: by(value) };
 }
 
-function numberColumn(title: string, value: (item: number) => number | null, show = number): TableColumn {
+export function numberColumn(
+  title: string,
+  value: (item: number) => number | null,
+  show = number,
+): TableColumn {
   return { title, width: 104, numeric: true, cell: (item) => show(value(item)), compare: by(value) };
 }
 
