@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,51 +13,56 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connectors.settings import SourceSettings
+    from jobs.additions import Candidates
     from jobs.console import Console
-    from models.training.additions import Addition
     from models.weights_file import Model
 
 
-def _sources() -> SourceSettings:
-    from connectors.settings import SourceSettings
-
-    return SourceSettings()
+NewClasses = Callable[["Model"], "Candidates"]
+"""Finds new classes for a model: their prototypes, and the reasons of rejects."""
 
 
 @dataclass(frozen=True)
-class Extending:
-    """What is added to which model."""
+class FromFiles:
+    """New classes that stand in files."""
 
     added: Sequence[str]
     """Files, folders, globs and tables of structures."""
     labels: Sequence[str]
     """One for all that is added, one for each, or none for tables that have labels."""
+    sources: SourceSettings
+
+    def __call__(self, base: Model) -> Candidates:  # noqa: ARG002 -- see `NewClasses`
+        """Read them."""
+        from jobs.additions import read_additions
+
+        return read_additions(self.added, self.labels, self.sources)
+
+
+@dataclass(frozen=True)
+class Extending:
+    """Which model is extended, and how."""
+
     base: str
     """Name or folder of the model to extend."""
     allow_duplicates: bool = False
     """Train classes all the same that are nearly known ones."""
-    sources: SourceSettings = field(default_factory=_sources)
     epochs: int | None = None
     """Passes over the training set; None for the default of an extension."""
     seed: int = 42
 
-    def addition(self, base: Model) -> tuple[Addition, list[str]]:
-        """Read the new classes and find what they are near to; return them, and the reasons of rejects."""
-        from jobs.additions import read_additions
-        from models.training.additions import addition_to
 
-        candidates = read_additions(self.added, self.labels, self.sources)
-        return addition_to(base, candidates.prototypes), candidates.rejects
-
-
-def extend_model(asked: Extending, output: Path, work: Path | None, console: Console) -> Model:
-    """Extend a model as asked, and tell what the new classes are near to and what it cost the old ones.
+def extend_model(
+    new: NewClasses, asked: Extending, output: Path, work: Path | None, console: Console
+) -> Model:
+    """Extend a model by `new` classes, and tell what these are near to and what it cost the old ones.
 
     Raises CrysiftError for near-duplicates that were not allowed, and where the output is the base itself.
     """
     from rich.markup import escape
 
     from jobs.progress import ProgressBars
+    from models.training.additions import addition_to
     from models.training.duplicates import refuse_duplicates
     from models.training.extend import ExtensionSettings, extend_arise
     from models.weights_file import load_model, model_folder
@@ -64,9 +70,10 @@ def extend_model(asked: Extending, output: Path, work: Path | None, console: Con
     if output.resolve() == model_folder(asked.base).resolve():
         raise CrysiftError(f"{output} is the model to extend: name another folder with --output")
     base = load_model(asked.base)
-    addition, rejects = asked.addition(base)
-    for reason in rejects:
+    candidates = new(base)
+    for reason in candidates.rejects:
         console.note(f"left out: {reason}")
+    addition = addition_to(base, candidates.prototypes)
     for neighbor in addition.neighbors:
         console.say(escape(f"  {neighbor}"))
     if not asked.allow_duplicates:

@@ -11,6 +11,7 @@ from jobs import options
 from jobs.console import Console
 
 if TYPE_CHECKING:
+    from jobs.extending import NewClasses
     from models.weights_file import Model
 
 CLASSES = "Further classes (arise)"
@@ -61,6 +62,43 @@ def train(
             rich_help_panel=CLASSES,
         ),
     ] = None,
+    from_clusters: Annotated[
+        str | None,
+        typer.Option(
+            "--from-clusters",
+            help="Extend a trained model by what a screening found: dense clusters of novel structures in "
+            "this store, each named after its protostructure.",
+            metavar="STORE",
+            rich_help_panel=CLASSES,
+            show_default=False,
+        ),
+    ] = None,
+    propose: Annotated[
+        bool,
+        typer.Option(
+            "--propose",
+            help="--from-clusters: write the classes as a table for --add, and train nothing.",
+            rich_help_panel=CLASSES,
+        ),
+    ] = False,
+    min_members: Annotated[
+        int,
+        typer.Option(
+            "--min-members",
+            help="--from-clusters: equivalent structures that show a class.",
+            min=2,
+            rich_help_panel=CLASSES,
+        ),
+    ] = options.MIN_MEMBERS,
+    max_classes: Annotated[
+        int,
+        typer.Option(
+            "--max-classes",
+            help="--from-clusters: new classes, those of the largest clusters first.",
+            min=1,
+            rich_help_panel=CLASSES,
+        ),
+    ] = options.MAX_CLASSES,
     labels: Annotated[
         list[str] | None,
         typer.Option(
@@ -115,24 +153,32 @@ def train(
     crysift screen structures/ --models diffraction --channels rgb --weights my-rgb
 
     crysift train arise --add rutile/ --label rutile -o my-classes    [dim]one class more[/dim]
+
+    crysift train arise --from-clusters mp -o my-classes  [dim]what `crysift screen` found in quantity[/dim]
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         options.refuse_unused(context, [options.READ_BY[network]], f"`crysift train {network}`")
-        _refuse_misplaced(context, network, bool(added))
-        if added:
+        _refuse_misplaced(context, network)
+        base = weights or options.WEIGHTS["arise"]
+        new: NewClasses | None = None
+        if from_clusters is not None:
+            from jobs.proposals import FromClusters, ProposalSettings
+
+            dense = ProposalSettings(min_members, max_classes)
+            new = FromClusters(from_clusters, base, dense, output, console)
+            if propose:
+                console.finish(new.tell())
+                return
+        elif added:
             from connectors.settings import SourceSettings
+            from jobs.extending import FromFiles
+
+            new = FromFiles(added, labels or [], SourceSettings(file_format))
+        if new is not None:
             from jobs.extending import Extending, extend_model, summary_of
 
-            asked = Extending(
-                added,
-                labels or [],
-                weights or options.WEIGHTS["arise"],
-                allow_duplicates,
-                SourceSettings(file_format),
-                epochs,
-                seed,
-            )
-            model = extend_model(asked, output, work, console)
+            asked = Extending(base, allow_duplicates, epochs, seed)
+            model = extend_model(new, asked, output, work, console)
             _finish(console, network, output, model, summary_of(model))
             return
         from dataclasses import replace
@@ -169,17 +215,36 @@ def _finish(console: Console, network: str, output: Path, model: "Model", more: 
     console.finish({**told, **more})
 
 
-def _refuse_misplaced(context: typer.Context, network: str, extends: bool) -> None:
-    """Raise CrysiftError, naming the option, where one is given that an extension, or a training, has not."""
-    if extends and network != "arise":
+_OF_THE_BASE = dict.fromkeys(("basis", "recipe"), "the base model's is used in an extension")
+_OF_EXTENSIONS = {"weights": "it belongs to --add or --from-clusters, and neither is given"}
+_OF_ADD = dict.fromkeys(
+    ("labels", "allow_duplicates", "file_format"), "it belongs to --add, which is not given"
+)
+_OF_CLUSTERS = dict.fromkeys(
+    ("propose", "min_members", "max_classes"), "it belongs to --from-clusters, which is not given"
+)
+_OF_TRAINING = dict.fromkeys(
+    ("epochs", "seed", "work"), "it belongs to training, and --propose trains nothing"
+)
+
+
+def _refuse_misplaced(context: typer.Context, network: str) -> None:
+    """Raise CrysiftError, naming the option, where one is given that does not go with the others."""
+    given = options.given(context)
+    adds, takes_clusters = "added" in given, "from_clusters" in given
+    if adds and takes_clusters:
+        raise CrysiftError(
+            "--add and --from-clusters are two ways to extend a model: give one; --propose writes the "
+            "classes of clusters as a table for --add"
+        )
+    if (adds or takes_clusters) and network != "arise":
         raise CrysiftError("classes are added to the network arise: say `crysift train arise --add …`")
-    if extends:
-        foreign = dict.fromkeys(("basis", "recipe"), "the base model's is used with --add")
-    else:
-        of_extension = ("labels", "weights", "allow_duplicates", "file_format")
-        foreign = dict.fromkeys(of_extension, "it belongs to --add, which is not given")
+    foreign = _OF_THE_BASE if adds or takes_clusters else _OF_EXTENSIONS
+    foreign = {**foreign, **({} if adds else _OF_ADD), **({} if takes_clusters else _OF_CLUSTERS)}
+    if "propose" in given:
+        foreign = {**foreign, **_OF_TRAINING}
     if network != "arise":
-        foreign["recipe"] = "it belongs to `crysift train arise`"
-    for name, spelled in options.given(context).items():
+        foreign = {**foreign, "recipe": "it belongs to `crysift train arise`"}
+    for name, spelled in given.items():
         if name in foreign:
             raise CrysiftError(f"{spelled}: {foreign[name]}; leave it out")
