@@ -111,6 +111,8 @@ def bench(
     """
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         _refuse_unread(context, name, from_store=store is not None)
+        if work is not None and not retrain:
+            raise CrysiftError("--work: it belongs to --retrain, which is not given; leave it out")
         settings = BenchmarkSettings(
             quick=quick,
             source=source,

@@ -56,13 +56,14 @@ def explain(
     with Console(quiet=quiet, as_json=as_json, debug=debug) as console:
         from engine.store import Store
         from jobs.explain import explain as explained
+        from jobs.explain.drawing import check_format, draw_explanation
         from jobs.explain.report import print_explanation, summary_of
 
+        if picture is not None:
+            check_format(picture)
         opened = Store.open(store, create=False)
         answer = explained(opened, structure_id, weights, number)
         if picture is not None:
-            from jobs.explain.drawing import draw_explanation
-
             draw_explanation(answer, picture)
             console.note(f"written: {picture}")
         print_explanation(console, answer)

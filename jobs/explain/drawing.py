@@ -26,15 +26,22 @@ MORE, LESS, PLAIN = "#c8553d", "#2f6db5", "#7d8597"
 """What takes a structure away from the training data, what brings it near, and what does neither."""
 
 
-def draw_explanation(found: Explanation, file: Path) -> None:
-    """Draw the structure beside its contributions, nearest classes and candidates.
-
-    The file is PNG, SVG or PDF, by its suffix; raises CrysiftError for another one.
-    """
+def check_format(file: Path) -> None:
+    """Raise CrysiftError for a picture that is none of `FORMATS`."""
     if file.suffix not in FORMATS:
         raise CrysiftError(
             f"the picture {file} is none of {', '.join(FORMATS)}: name a file that ends in one of them"
         )
+
+
+def draw_explanation(found: Explanation, file: Path) -> None:
+    """Draw the structure beside its contributions, nearest classes and candidates.
+
+    The file is PNG, SVG or PDF, by its suffix, in a folder that is made where there is none; raises
+    CrysiftError for another suffix.
+    """
+    check_format(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with picture(file, (11.5, 6.4)) as figure:
         figure.suptitle(f"{found.structure.structure_id}\n{headline(found)}", fontsize=10)
         halves: Any = figure.subfigures(1, 2, width_ratios=[1.0, 1.35])

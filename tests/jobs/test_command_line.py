@@ -136,6 +136,7 @@ def test_the_words_of_the_command_line_name_the_defaults_of_searches_and_adaptiv
         (["bench", "nothing", "--out", "o"], 1, "there is no benchmark 'nothing'"),
         (["bench", "soap", "--seed", "-1"], 2, "--seed"),
         (["bench", "soap", "--weights", "arise"], 1, "--weights changes nothing in `crysift bench soap`"),
+        (["bench", "ood", "--work", "vectors"], 1, "--work: it belongs to --retrain, which is not given"),
         (["bench", "spm", "--source", "x.cif"], 1, "--source changes nothing in `crysift bench spm`"),
         (["bench", "map", "-j", "1"], 1, "--workers/-j changes nothing in `crysift bench map`"),
         (["bench", "accuracy", "--source", "x.cif"], 1, "--source changes nothing"),

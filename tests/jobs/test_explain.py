@@ -21,6 +21,7 @@ from jobs import screen
 from jobs.cli import app
 from jobs.explain import explain
 from jobs.explain.crystals import main as draw_a_sheet
+from jobs.explain.drawing import draw_explanation
 from jobs.explain.report import conclusion
 from jobs.settings import ExecutionSettings, ScreenSettings
 from models.contributions import contributions
@@ -271,6 +272,12 @@ def test_a_picture_of_another_format_is_refused(store: Store, tmp_path: Path) ->
     )
     assert answer.exit_code == 1
     assert "why.gif is none of .png, .svg, .pdf" in answer.stderr.replace("\n", " ")
+    assert answer.stdout == ""
+
+
+def test_the_folder_of_a_picture_is_made(store: Store, tmp_path: Path) -> None:
+    draw_explanation(explain(store, "db:copper"), tmp_path / "new" / "folder" / "why.png")
+    assert (tmp_path / "new" / "folder" / "why.png").stat().st_size > 10_000
 
 
 def test_the_newest_version_of_a_structure_is_explained(tmp_path: Path) -> None:
