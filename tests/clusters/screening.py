@@ -32,7 +32,7 @@ class Screening:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start the command on the cluster's head; what it says goes to the file ``said``."""
         command = ["screen", str(self.source), "--store", str(self.store), "--ray", self.cluster.address]
-        command += ["--passes", str(PASSES), "--top", "0", "--debug"]
+        command += ["--passes", str(PASSES), "--top", "0"]
         asked = ["--workers", str(self.workers)] if self.workers else []
         with self.said.open("wb") as said:
             self.driver = subprocess.Popen(
