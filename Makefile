@@ -49,7 +49,7 @@ accuracy: .venv/installed-dev ## Measure all models and competitors on 117,996 s
 
 ood: .venv/installed-dev ## Judge all scores of unknown prototypes, train further networks for it (two hours on two cores), and write README.md and docs/ood-benchmark.md.
 	mkdir -p build
-	$(BIN)/crysift bench ood --retrain --out build/ood --json > build/ood.json
+	$(BIN)/crysift bench ood --retrain --source $(FIGURES_SOURCE) --out build/ood --json > build/ood.json
 	$(BIN)/python -m jobs.bench.readme README.md build/ood.json
 	$(BIN)/python -m jobs.bench.readme docs/ood-benchmark.md build/ood.json
 	$(BIN)/python -m jobs.bench.ood.roc docs/ood-roc.svg build/ood.json

@@ -41,7 +41,7 @@ OPTIONS = {
     "adaptive": (*_DRAWN, "store"),
     "spm": ("quick", "seed"),
     "accuracy": _OF_STRUCTURES,
-    "ood": (*_OF_STRUCTURES, "retrain", "work"),
+    "ood": (*_OF_STRUCTURES, "source", "retrain", "work"),
 }
 """Name of a benchmark -> the options of `crysift bench` that it reads."""
 WATCHED = frozenset({"accuracy", "ood"})

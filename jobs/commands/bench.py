@@ -35,7 +35,12 @@ def bench(
         ),
     ] = False,
     source: Annotated[
-        str, typer.Option("--source", help="Structures to measure on, where the benchmark needs any.")
+        str,
+        typer.Option(
+            "--source",
+            help="Structures to measure on, where the benchmark needs any; ood: real crystals to judge by, "
+            "besides those that are drawn.",
+        ),
     ] = BenchmarkSettings.source,
     seed: Annotated[
         int, typer.Option("--seed", help="Which structures are drawn.", min=0)

@@ -17,12 +17,15 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from engine.execution.events import Event, PartDone, StageStarted
+from engine.errors import CrysiftError
+from engine.execution.events import Event, PartDone, StageStarted, ignore
+from engine.store import Store
 from engine.structure import Structure
 from engine.symmetry.protostructure import Protostructure, protostructure
 from jobs.bench import BenchmarkSettings
 from jobs.bench.ood.answers import NEAREST_AMD, NOT_LISTED, WITHOUT_AMD, Judged, known_types, missing
 from jobs.bench.ood.curves import roc
+from jobs.bench.ood.database import database_judgements
 from jobs.bench.ood.detections import GOAL, STRATA, Judgement, judgements, summary
 from jobs.bench.ood.distortive import AMPLITUDE, STRAIN
 from jobs.bench.ood.invariants import NEIGHBORS, average_minimum_distances, distances_of, nearest_known
@@ -44,6 +47,7 @@ from jobs.settings import ExecutionSettings
 from models.prototypes import class_prototypes, prototypes
 from models.training.defects import nearest_neighbor_distance
 from models.training.train import TrainingSettings
+from models.weights_file import load_model
 from tests.models.small_arise import LABELS, RECIPE, small_weights
 
 
@@ -353,3 +357,23 @@ def test_full_and_quick_sets_differ_in_seeds_and_in_how_many_structures() -> Non
 def _type_of(structure: Structure) -> Protostructure:
     numbers = np.array([atomic_numbers[symbol] for symbol in structure.species_at_sites])
     return protostructure(structure.positions, numbers, structure.cell)
+
+
+def test_real_crystals_are_told_apart_by_symmetry(tmp_path: Path) -> None:
+    known = {f"{metal}-fcc": bulk(metal, cubic=True) for metal in ("Cu", "Al", "Ni", "Ag")}
+    others = {
+        f"{m}F2": bulk(f"{m}F2", "fluorite", a=a) for m, a in {"Ca": 5.46, "Sr": 5.8, "Ba": 6.2}.items()
+    }
+    (tmp_path / "crystals").mkdir()
+    for name, atoms in {**known, **others}.items():
+        atoms.write(tmp_path / "crystals" / f"{name}.extxyz")
+    store = Store.open(tmp_path / "store", create=True)
+    model, inline = load_model("arise-robust"), ExecutionSettings("inline")
+    judged = database_judgements(str(tmp_path / "crystals"), model, 20, store, inline, ignore)
+    default = next(each for each in judged if each.score == DEFAULT)
+    assert (default.structures, default.auroc, default.false_alarms) == ((4, 3), 1.0, 0.0)
+    for name in known:
+        (tmp_path / "crystals" / f"{name}.extxyz").unlink()
+    alone = Store.open(tmp_path / "alone", create=True)
+    with pytest.raises(CrysiftError, match=r"of the 3 crystals .* 0 are of one of the model's classes"):
+        database_judgements(str(tmp_path / "crystals"), model, 20, alone, inline, ignore)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jobs.bench import BenchmarkSettings
 from jobs.bench.accuracy.ours import rows_of
 from jobs.bench.map_vectors import cache_folder
 from jobs.bench.ood.measure import Asked, measure
@@ -13,7 +14,6 @@ from jobs.bench.ood.sets import OodSet
 from models import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from jobs.bench import BenchmarkSettings
     from jobs.bench.report import BenchmarkReport
 
 QUICK_EVERY = 7
@@ -33,4 +33,5 @@ def run(settings: BenchmarkSettings) -> BenchmarkReport:
     training = None
     if settings.retrain:
         training = Training(cache_folder() / NETWORKS, settings.work or cache_folder() / WORK)
-    return measure(settings, chosen, Asked(models, training))
+    database = settings.source if settings.source != BenchmarkSettings.source else None
+    return measure(settings, chosen, Asked(models, training, database))

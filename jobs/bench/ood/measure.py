@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from engine.store import Store
 from jobs.bench.map_vectors import cache_folder
 from jobs.bench.ood.answers import Judged, derive_calibration, derive_test, missing
 from jobs.bench.ood.candidates import ALL_SPACES, candidates
+from jobs.bench.ood.database import database_judgements
 from jobs.bench.ood.detections import judgements
 from jobs.bench.ood.nested import by_stratum, folds
 from jobs.bench.ood.networks import LEFT_OUT, Training, holdouts, members
@@ -27,6 +29,7 @@ from models.weights_file import load_model
 if TYPE_CHECKING:
     from engine.execution import Listener
     from jobs.bench import BenchmarkSettings
+    from jobs.bench.ood.detections import Judgement
     from jobs.bench.ood.sets import OodSet
     from jobs.bench.report import BenchmarkReport
     from jobs.settings import ExecutionSettings
@@ -46,6 +49,8 @@ class Asked:
     """Name → weights; of the first one everything, of others the detection alone."""
     training: Training | None = None
     """How further networks are trained, where they are asked for."""
+    database: str | None = None
+    """A source of real crystals to judge by, besides those that are drawn."""
     networks: int = 3
     """Further ones of either kind."""
     left_out: int = LEFT_OUT
@@ -70,6 +75,9 @@ def measure(settings: BenchmarkSettings, chosen: OodSet, asked: Asked) -> Benchm
         chosen.write(store, beside, tell, execution.workers or available_cores())
         test, calibration = _derived(store, beside, execution, tell)
         outcome = _judge(chosen, asked, test, calibration, tell)
+        if asked.database is not None:
+            real = _judge_database(asked, asked.database, store, execution, tell)
+            outcome = replace(outcome, database=real)
         run.finish({"store": store.folder.url, "structures": len(test.ids)})
     report = report_of(outcome, store, time.perf_counter() - started)
     if settings.out is not None:
@@ -105,6 +113,16 @@ def _judge(chosen: OodSet, asked: Asked, test: Judged, calibration: Judged, list
         left_out=asked.left_out,
         remarks=missing(),
     )
+
+
+def _judge_database(
+    asked: Asked, source: str, store: Store, execution: ExecutionSettings, listener: Listener
+) -> list[Judgement]:
+    """Judge by real crystals, which are kept under a name that stands for their source."""
+    name = f"database_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+    beside = Store.open(store.folder.child(name).url, create=True)
+    model = load_model(next(iter(asked.models.values())))
+    return database_judgements(source, model, asked.passes, beside, execution, listener)
 
 
 def _trained(asked: Asked, model: Model, listener: Listener) -> _Trained:

@@ -20,6 +20,7 @@ from jobs.bench.ood.table import (
     KNOWN_BLOCK,
     binary_remark,
     candidates_table,
+    database_table,
     folds_table,
     groups_table,
     known_table,
@@ -64,6 +65,8 @@ class Outcome:
     """The candidate that is the default."""
     others: Mapping[str, Sequence[Judgement]] = field(default_factory=dict)
     """Of further models, by name."""
+    database: Sequence[Judgement] = ()
+    """By real crystals."""
     unseen: Sequence[Judgement] = ()
     """Of networks without some classes."""
     left_out: int = 0
@@ -109,6 +112,8 @@ def _tables(outcome: Outcome) -> list[ReportTable]:
     tables = [scores_table(judged, GOAL, title, BLOCK), known_table(judged)]
     if outcome.unseen:
         tables.append(unseen_table(outcome.unseen, outcome.left_out))
+    if outcome.database:
+        tables.append(database_table(outcome.database))
     tables += selection_tables(outcome.selected)
     tables += [
         scores_table(judged, known, f"Known: {known}", KNOWN_BLOCK)
@@ -196,7 +201,7 @@ def write(folder: Path, report: BenchmarkReport, outcome: Outcome) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     text = f"# Unknown prototypes\n\n{tables_text(report.as_json())}\n"
     (folder / TABLE).write_text(text, encoding="utf-8")
-    of_models = {outcome.model: [*outcome.judged, *outcome.unseen], **outcome.others}
+    of_models = {outcome.model: [*outcome.judged, *outcome.unseen, *outcome.database], **outcome.others}
     rows = [
         {"model": model, **each._asdict(), "structures": list(each.structures)}
         for model, judged in of_models.items()

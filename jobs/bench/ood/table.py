@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.bench.ood.answers import NOT_LISTED
+from jobs.bench.ood.database import OF_CLASSES, OF_OTHERS
 from jobs.bench.ood.detections import GOAL, KNOWN, STRATA, Summary, summary
 from jobs.bench.ood.nested import Fold, times_chosen
 from jobs.bench.ood.scoring import DEFAULT
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from models.training.evaluate import Detection
 
 BLOCK = "ood"
-KNOWN_BLOCK, GROUPS_BLOCK, SELECTION_BLOCK, NESTED_BLOCK, UNSEEN_BLOCK = (
-    f"{BLOCK}-{what}" for what in ("known", "groups", "selection", "nested", "unseen")
+KNOWN_BLOCK, GROUPS_BLOCK, SELECTION_BLOCK, NESTED_BLOCK, UNSEEN_BLOCK, DATABASE_BLOCK = (
+    f"{BLOCK}-{what}" for what in ("known", "groups", "selection", "nested", "unseen", "database")
 )
 SCORE = "score"
 MEASURES = ("AUROC", "FPR95, %")
@@ -93,6 +94,16 @@ def unseen_table(judged: Sequence[Judgement], left_out: int) -> ReportTable:
     """Scores of networks that were trained without some classes."""
     title = f"{left_out} classes left out of the training, told from the others (displaced and missing atoms)"
     return ReportTable(title, (SCORE, *MEASURES), _score_rows(judged, GOAL, [UNSEEN]), BLOCK)
+
+
+def database_table(judged: Sequence[Judgement]) -> ReportTable:
+    """Scores by the crystals of a database."""
+    known, others = judged[0].structures
+    title = f"{known:,} {OF_CLASSES} told from {others:,} {OF_OTHERS}, by symmetry, in the source"
+    rows = tuple(
+        (_shown(each.score), f"{each.auroc:.3f}", f"{100 * each.false_alarms:.1f}") for each in judged
+    )
+    return ReportTable(title, (SCORE, *MEASURES), rows, DATABASE_BLOCK)
 
 
 def candidates_table(
