@@ -345,6 +345,18 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 AsJson = Annotated[
     bool, typer.Option("--json", help="Write the summary as JSON on stdout.", rich_help_panel=OUTPUT)
 ]
+AnswerAsJson = Annotated[
+    bool, typer.Option("--json", help="Write the answer as JSON on stdout.", rich_help_panel=OUTPUT)
+]
+StoreWeights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        help="The model of the store's predictions.",
+        metavar="NAME|DIR",
+        rich_help_panel=NETWORK,
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]
 
 OF_DESCRIPTOR = {

@@ -18,14 +18,7 @@ def explain(
     ],
     store: options.StoreOption = options.DEFAULT_STORE,
     number: Annotated[int, typer.Option("--number", "-n", help="Nearest classes to list.", min=1)] = 5,
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="The model of the store's predictions.",
-            metavar="NAME|DIR",
-            rich_help_panel=options.NETWORK,
-        ),
-    ] = options.WEIGHTS["arise"],
+    weights: options.StoreWeights = options.WEIGHTS["arise"],
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -35,10 +28,7 @@ def explain(
         ),
     ] = None,
     quiet: options.Quiet = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Write the answer as JSON on stdout.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    as_json: options.AnswerAsJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Say why a structure is, or is not, out of distribution.

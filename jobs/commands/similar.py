@@ -28,23 +28,13 @@ def similar(
     ] = "3",
     file_format: options.FileFormat = None,
     columns: options.Columns = None,
-    weights: Annotated[
-        str,
-        typer.Option(
-            help="The model of the store's predictions.",
-            metavar="NAME|DIR",
-            rich_help_panel=options.NETWORK,
-        ),
-    ] = options.WEIGHTS["arise"],
+    weights: options.StoreWeights = options.WEIGHTS["arise"],
     csv: Annotated[
         Path | None,
         typer.Option("--csv", help="Write all rows to this CSV file.", rich_help_panel=options.OUTPUT),
     ] = None,
     quiet: options.Quiet = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Write the answer as JSON on stdout.", rich_help_panel=options.OUTPUT),
-    ] = False,
+    as_json: options.AnswerAsJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Find the structures of a store that are nearest to yours: known ones, and the unknown ones like it.

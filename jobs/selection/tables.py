@@ -64,26 +64,28 @@ def answer_tables(answer: Answer, connection: duckdb.DuckDBPyConnection) -> dict
     The views of `connection` are the scope of the screening. Adds the views `selection` and `novel`.
     """
     tables = {name: answer.table(name) for name in _MAKERS}
+    held: dict[str, pa.Table] = {}
     for name, table in tables.items():
-        if not _is_made(table):
+        rows = _rows_held(table)
+        if rows is None:
             rows = _MAKERS[name](answer, connection)
             table.commit(_ONLY, rows, source_part=None, rows_in=len(rows), failed=0, cost=float(len(rows)))
         answer.store.make_newest(table)
         add_whole(connection, name, table)
-    answer.store.folder.put(CSV, as_csv(tables["novel"].read(_ONLY)))
+        held[name] = rows
+    answer.store.folder.put(CSV, as_csv(held["novel"]))
     return tables
 
 
-def _is_made(table: Table) -> bool:
-    """Whether a table is there; one that is damaged is taken away."""
+def _rows_held(table: Table) -> pa.Table | None:
+    """The rows of a table that was made before; one that is damaged is taken away."""
     if not table.part_names():
-        return False
+        return None
     try:
-        table.read(_ONLY)
+        return table.read(_ONLY)
     except DamagedPartError:
         table.discard(_ONLY)
-        return False
-    return True
+        return None
 
 
 def _selection(answer: Answer, connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -95,7 +97,6 @@ def _selection(answer: Answer, connection: duckdb.DuckDBPyConnection) -> pa.Tabl
 
 
 def _novel(answer: Answer, connection: duckdb.DuckDBPyConnection) -> pa.Table:
-
     return novel_rows(connection, answer.stage)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.bench.ood.detections import GOAL, STRATA, rows_of
+from jobs.selection.selected import q_values
 from models.training.randomness import random_generator
 
 if TYPE_CHECKING:
@@ -99,9 +100,7 @@ def _selections(
 
 def selected(known: Floats, others: Floats, rates: Sequence[float]) -> list[tuple[float, float]]:
     """Proportion of false discoveries and power at every rate, by p-values of known (N,) and others (M,)."""
-    from scipy.stats import false_discovery_control
-
-    q = false_discovery_control(np.concatenate([known, others]).astype(float), method="bh")
+    q = q_values(np.concatenate([known, others]))
     found = []
     for rate in rates:
         chosen = q <= rate
